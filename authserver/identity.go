@@ -1,0 +1,78 @@
+package authserver
+
+import (
+	"encoding/json"
+	"net/http"
+	"time"
+)
+
+// Identity is a way in which people log in. Implementations are safe for
+// concurrent use.
+type Identity interface {
+	// Login serves the browser's part of a login: first a GET of <p>/login, then
+	// whatever comes back to <p>/login or <p>/login/callback. It either
+	// answers itself, with a form or a redirect, and returns nil, or it writes
+	// nothing and returns who logged in. An error that is an [*Error] goes to
+	// the client, as [ErrAccessDenied] when the person or the identity provider
+	// refused; any other is logged and the client told that the login is not
+	// possible at the moment.
+	Login(w http.ResponseWriter, r *http.Request, l *Login) (*Person, error)
+}
+
+// Person is who logged in, as the identity knows them.
+type Person struct {
+	// Issuer and Subject together are who it is, for good. An e-mail address
+	// never is.
+	Issuer, Subject string
+	Profile         Profile
+}
+
+// Login is one login that is under way in one browser.
+type Login struct {
+	// ID names the login in URLs. It is random, and no secret: the browser's
+	// cookie of that name makes it good.
+	ID string
+	// CallbackURL is where an identity provider sends the browser back to.
+	CallbackURL string
+	// ClientName is who the person logs in for; empty for this server's own
+	// pages.
+	ClientName string
+	// Force says that a person who is logged in at the identity provider is to
+	// log in again or to choose an account.
+	Force bool
+	// State is what the identity saved before, sealed in the browser's cookie.
+	State json.RawMessage
+
+	server  *Server
+	attempt *attempt
+}
+
+// Save keeps state until the browser comes back. It writes a cookie, so it goes
+// before any answer.
+func (l *Login) Save(w http.ResponseWriter, r *http.Request, state any) error {
+	b, err := json.Marshal(state)
+	if err != nil {
+		return err
+	}
+	l.attempt.State = b
+	return l.server.saveAttempt(w, r, l.attempt)
+}
+
+// attempt is a login as the browser's cookie carries it.
+type attempt struct {
+	ID string `json:"id"`
+	// Request is the authorization request that the login is for.
+	Request *authorizeRequest `json:"req,omitempty"`
+	// Consented says that the person has agreed to it already.
+	Consented bool `json:"yes,omitempty"`
+	// Return is the own page to come back to when there is no Request.
+	Return string          `json:"ret,omitempty"`
+	Force  bool            `json:"force,omitempty"`
+	State  json.RawMessage `json:"st,omitempty"`
+	// Until is when the attempt ends, Unix seconds: saving does not prolong it.
+	Until int64 `json:"until"`
+}
+
+func (a *attempt) left(now time.Time) time.Duration {
+	return time.Unix(a.Until, 0).Sub(now)
+}

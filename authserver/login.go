@@ -1,0 +1,127 @@
+package authserver
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+
+	"go.uber.org/zap"
+)
+
+const attemptPurpose = "login attempt"
+
+// startLogin opens a login in this browser and sends it to the login page. Only
+// now, after consent, is there a state cookie.
+func (s *Server) startLogin(w http.ResponseWriter, r *http.Request, a *attempt) {
+	a.ID = randomID()
+	a.Until = s.cfg.Now().Add(s.cfg.LoginLifetime).Unix()
+	s.makeRoomForAttempt(w, r)
+	if err := s.saveAttempt(w, r, a); err != nil {
+		s.errorPage(w, r, asError(err))
+		return
+	}
+	redirect(w, r, s.loginPath(a.ID))
+}
+
+func (s *Server) loginPath(id string) string {
+	return s.cfg.Path + "/login?" + url.Values{"state": {id}}.Encode()
+}
+
+func (s *Server) saveAttempt(w http.ResponseWriter, r *http.Request, a *attempt) error {
+	left := a.left(s.cfg.Now())
+	sealed, err := s.seal(attemptPurpose, a, left)
+	if err != nil {
+		return err
+	}
+	s.setCookie(w, r, attemptSuffix+a.ID, sealed, left)
+	return nil
+}
+
+// serveLogin serves <p>/login and <p>/login/callback: it finds the login that
+// the browser has open by that state and hands over to the identity. A state
+// whose cookie this browser does not hold is refused: somebody else began that
+// login (RFC 9700 section 4.7).
+func (s *Server) serveLogin(w http.ResponseWriter, r *http.Request) {
+	if !onlyMethods(w, r, http.MethodGet, http.MethodHead, http.MethodPost) {
+		return
+	}
+	a, err := s.openAttempt(r)
+	if err != nil {
+		s.errorPage(w, r, asError(err))
+		return
+	}
+	l := &Login{
+		ID: a.ID, CallbackURL: s.cfg.Endpoint(r) + "/login/callback",
+		Force: a.Force, State: a.State, server: s, attempt: a,
+	}
+	if a.Request != nil {
+		client, err := s.client(r.Context(), a.Request.ClientID)
+		if err != nil {
+			s.errorPage(w, r, asError(err))
+			return
+		}
+		l.ClientName = client.displayName()
+	}
+	person, err := s.cfg.Identity.Login(w, r, l)
+	switch {
+	case err != nil:
+		s.loginFailed(w, r, a, err)
+	case person != nil:
+		s.loggedIn(w, r, a, person)
+	}
+}
+
+// openAttempt returns the login that the request is about.
+func (s *Server) openAttempt(r *http.Request) (*attempt, error) {
+	id := r.URL.Query().Get("state")
+	a := new(attempt)
+	if id == "" || s.open(attemptPurpose, s.cookie(r, attemptSuffix+id), a) != nil || a.ID != id {
+		return nil, ErrInvalidRequest.because(nil, "this login has expired, or was not begun in this browser")
+	}
+	return a, nil
+}
+
+// loginFailed tells the client, or the person when no client waits.
+func (s *Server) loginFailed(w http.ResponseWriter, r *http.Request, a *attempt, err error) {
+	var e *Error
+	if !errors.As(err, &e) {
+		e = ErrUnavailable.because(err, "the login is not possible at the moment, try again later")
+	}
+	s.setCookie(w, r, attemptSuffix+a.ID, "", 0)
+	s.refuse(w, r, a.Request, e)
+}
+
+// loggedIn makes the person a user of the realm, logs the browser in, and goes
+// on where the login began. A login counts once: what comes with the same
+// state again gets nothing.
+func (s *Server) loggedIn(w http.ResponseWriter, r *http.Request, a *attempt, p *Person) {
+	ctx, now := r.Context(), s.cfg.Now()
+	first, err := s.cfg.Store.TakeOnce(ctx, "login:"+a.ID, now.Add(a.left(now)))
+	if err != nil {
+		s.refuse(w, r, a.Request, err)
+		return
+	}
+	if !first {
+		s.errorPage(w, r, ErrInvalidRequest.because(nil, "this login is over"))
+		return
+	}
+	user, err := s.cfg.Store.UpsertUser(ctx, randomID(), p.Issuer, p.Subject, p.Profile, now)
+	if err == nil {
+		err = s.startSession(w, r, user)
+	}
+	if err != nil {
+		s.refuse(w, r, a.Request, err)
+		return
+	}
+	s.setCookie(w, r, attemptSuffix+a.ID, "", 0)
+	s.log.Info("person logged in", zap.String("user", user.ID))
+	switch {
+	case a.Request == nil:
+		redirect(w, r, a.Return)
+	case a.Consented:
+		s.rememberConsent(r, a.Request, user)
+		s.giveCode(w, r, a.Request, user)
+	default:
+		redirect(w, r, s.cfg.Path+"/authorize?"+a.Request.query())
+	}
+}

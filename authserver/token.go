@@ -1,0 +1,178 @@
+package authserver
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"go.uber.org/zap"
+)
+
+// Grant types (RFC 6749 sections 4.1.3 and 6).
+const (
+	grantCode    = "authorization_code"
+	grantRefresh = "refresh_token"
+)
+
+// tokens is the answer of the token endpoint (RFC 6749 section 5.1).
+type tokens struct {
+	AccessToken  string `json:"access_token"`
+	TokenType    string `json:"token_type"`
+	ExpiresIn    int64  `json:"expires_in"` // seconds
+	RefreshToken string `json:"refresh_token,omitempty"`
+	Scope        string `json:"scope"`
+}
+
+// serveToken parses a token request once and gives it to its grant type (RFC
+// 6749 section 3.2).
+func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
+	form, err := readForm(w, r, "resource")
+	if err == nil {
+		var t *tokens
+		if t, err = s.grant(w, r, form); err == nil {
+			w.Header().Set("Pragma", "no-cache")
+			s.writeJSON(w, http.StatusOK, t)
+			return
+		}
+	}
+	s.writeError(w, r, err)
+}
+
+func (s *Server) grant(w http.ResponseWriter, r *http.Request, form url.Values) (*tokens, error) {
+	grants := map[string]func(*http.Request, *Client, url.Values) (*tokens, error){
+		grantCode:    s.redeemCode,
+		grantRefresh: s.refresh,
+	}
+	name := form.Get("grant_type")
+	if name == "" {
+		return nil, ErrInvalidRequest.because(nil, "grant_type is missing")
+	}
+	give := grants[name]
+	if give == nil {
+		return nil, ErrUnsupportedGrantType.because(nil, "grant_type must be authorization_code or refresh_token")
+	}
+	client, err := s.authenticateClient(w, r, form)
+	if err != nil {
+		return nil, err
+	}
+	return give(r, client, form)
+}
+
+// redeemCode gives tokens for an authorization code (RFC 6749 section 4.1.3).
+// Whatever fails before the code is taken leaves it good: a client that
+// authenticates wrongly once may try again.
+func (s *Server) redeemCode(r *http.Request, client *Client, form url.Values) (*tokens, error) {
+	ctx, now := r.Context(), s.cfg.Now()
+	code := form.Get("code")
+	if code == "" {
+		return nil, ErrInvalidRequest.because(nil, "code is missing")
+	}
+	if form.Get("code_verifier") == "" {
+		return nil, ErrInvalidRequest.because(nil, "code_verifier is missing")
+	}
+	c, err := s.cfg.Store.Code(ctx, hashOf(code), now)
+	if errors.Is(err, ErrNotFound) {
+		return nil, ErrInvalidGrant.because(nil, "the code is unknown or has expired")
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := s.checkCode(r, client, c, form); err != nil {
+		return nil, err
+	}
+
+	family := &Family{
+		ID: c.FamilyID, UserID: c.UserID, ClientID: c.ClientID, Resource: c.Resource, Scopes: c.Scopes,
+		CreatedAt: now, ExpiresAt: now.Add(s.cfg.AccessTokenLifetime + clockSkew), Generation: 1,
+	}
+	refresh := ""
+	if client.mayRefresh() {
+		if refresh, err = s.newRefreshToken(family.ID); err != nil {
+			return nil, err
+		}
+		family.Current, family.ExpiresAt = hashOf(refresh), now.Add(s.cfg.RefreshIdle)
+	}
+	return s.takeCode(ctx, c, family, refresh)
+}
+
+// takeCode takes the code, which exactly one request can, and mints the tokens.
+func (s *Server) takeCode(ctx context.Context, c *Code, family *Family, refresh string) (*tokens, error) {
+	// The access token comes first: if it cannot be signed the code stays good.
+	access, err := s.mintAccessToken(ctx, family, family.Scopes)
+	if err != nil {
+		return nil, err
+	}
+	err = s.cfg.Store.RedeemCode(ctx, c.Hash, family)
+	if errors.Is(err, ErrTaken) {
+		// A code that comes again may be stolen: what it gave ends (RFC 6749
+		// section 4.1.2).
+		if err := s.revokeFamily(ctx, c.FamilyID, "code_replayed"); err != nil {
+			return nil, err
+		}
+		return nil, ErrInvalidGrant.because(nil, "the code was used before")
+	}
+	if errors.Is(err, ErrNotFound) {
+		return nil, ErrInvalidGrant.because(nil, "the code is unknown or has expired")
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.log.Info("authorization given", zap.String("user", c.UserID), zap.String("client_id", c.ClientID), zap.String("family", family.ID))
+	return s.tokenAnswer(access, refresh, family.Scopes), nil
+}
+
+// checkCode checks all that a code is bound to.
+func (s *Server) checkCode(r *http.Request, client *Client, c *Code, form url.Values) error {
+	if c.ClientID != client.ID {
+		return ErrInvalidGrant.because(nil, "the code was given to another client")
+	}
+	if c.Resource != s.cfg.Endpoint(r) {
+		return ErrInvalidGrant.because(nil, "the code was given for another resource")
+	}
+	// OAuth 2.1 drops redirect_uri here; clients that send it mean it.
+	if uri, sent := form["redirect_uri"]; sent && uri[0] != c.RedirectURI {
+		return ErrInvalidGrant.because(nil, "redirect_uri is not that of the authorization request")
+	}
+	if err := s.checkResource(r, form["resource"]); err != nil {
+		return err
+	}
+	return verifyPKCE(c.CodeChallenge, form.Get("code_verifier"))
+}
+
+// checkResource refuses any resource but the endpoint (RFC 8707 section 2). A
+// single trailing slash is let through: clients add it. Absence means the only
+// resource there is: older clients do not send it.
+func (s *Server) checkResource(r *http.Request, resources []string) error {
+	endpoint := s.cfg.Endpoint(r)
+	for _, res := range resources {
+		if res != endpoint && res != endpoint+"/" {
+			return ErrInvalidTarget.because(nil, "this server is the resource %s and no other", endpoint)
+		}
+	}
+	return nil
+}
+
+func (s *Server) tokenAnswer(access, refresh string, scopes []string) *tokens {
+	return &tokens{
+		AccessToken: access, TokenType: "Bearer", ExpiresIn: int64(s.cfg.AccessTokenLifetime.Seconds()),
+		RefreshToken: refresh, Scope: strings.Join(scopes, " "),
+	}
+}
+
+// narrowScopes returns the scopes that a refresh asks for, which must all have
+// been granted (RFC 6749 section 6).
+func narrowScopes(granted []string, requested string) ([]string, error) {
+	if strings.TrimSpace(requested) == "" {
+		return granted, nil
+	}
+	scopes := strings.Fields(requested)
+	for _, sc := range scopes {
+		if !slices.Contains(granted, sc) {
+			return nil, ErrInvalidScope.because(nil, "a scope was asked for that was not granted")
+		}
+	}
+	return scopes, nil
+}

@@ -1,0 +1,132 @@
+package authserver
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// ErrInvalidToken reports an access token that is not good here, for whatever
+// reason: 401 with error="invalid_token" (RFC 6750 section 3.1).
+var ErrInvalidToken = errors.New("invalid access token")
+
+// Access is what a good access token stands for.
+type Access struct {
+	User       *User
+	ClientID   string
+	ClientName string
+	Scopes     []string
+	Expiry     time.Time
+}
+
+type tokenHash [sha256.Size]byte
+
+// familyCheck is how long the state of a family is taken from memory. It is how
+// soon a revocation by another node is noticed.
+const familyCheck = time.Second
+
+// verification is a verified token that is kept, because a signature costs
+// some hundred times a look-up.
+type verification struct {
+	access    Access
+	claims    accessClaims
+	checkedAt atomic.Int64 // when the family was last seen alive, Unix nanoseconds
+}
+
+// Verify returns what the access token stands for at the endpoint. The error is
+// [ErrInvalidToken], or another one when the store did not answer.
+func (s *Server) Verify(ctx context.Context, token, endpoint string) (*Access, error) {
+	hash := tokenHash(sha256.Sum256([]byte(token)))
+	v, ok := s.verified.Get(hash)
+	if !ok {
+		var err error
+		if v, err = s.verifyAnew(ctx, token); err != nil {
+			return nil, err
+		}
+		s.verified.Add(hash, v)
+	}
+	now := s.cfg.Now()
+	if err := v.claims.live(endpoint, now); err != nil {
+		return nil, err
+	}
+	if err := s.checkFamily(ctx, v, now); err != nil {
+		if errors.Is(err, ErrInvalidToken) {
+			s.verified.Remove(hash)
+		}
+		return nil, err
+	}
+	return &v.access, nil
+}
+
+// verifyAnew verifies a token and reads whom it stands for.
+func (s *Server) verifyAnew(ctx context.Context, token string) (*verification, error) {
+	claims, err := s.parseAccessToken(ctx, token)
+	if err != nil {
+		return nil, err
+	}
+	user, err := s.cfg.Store.User(ctx, claims.Subject)
+	if errors.Is(err, ErrNotFound) {
+		return nil, fmt.Errorf("%w: the user is gone", ErrInvalidToken)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the user of a token: %w", err)
+	}
+	client, err := s.tokenClient(ctx, claims.ClientID)
+	if errors.Is(err, ErrNotFound) {
+		return nil, fmt.Errorf("%w: the client is gone", ErrInvalidToken)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the client of a token: %w", err)
+	}
+	return &verification{
+		claims: *claims,
+		access: Access{
+			User: user, ClientID: claims.ClientID, ClientName: client.displayName(),
+			Scopes: strings.Fields(claims.Scope), Expiry: time.Unix(claims.Expiry, 0),
+		},
+	}, nil
+}
+
+// checkFamily makes sure that the authorization behind a token is alive. While
+// the store does not answer, what was last seen holds for MaxStaleness.
+func (s *Server) checkFamily(ctx context.Context, v *verification, now time.Time) error {
+	age := now.Sub(time.Unix(0, v.checkedAt.Load()))
+	if age >= 0 && age < familyCheck {
+		return nil
+	}
+	f, err := s.cfg.Store.Family(ctx, v.claims.Family)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return fmt.Errorf("%w: the authorization is gone", ErrInvalidToken)
+	case err != nil && age < s.cfg.MaxStaleness && ctx.Err() == nil:
+		s.log.Warn("the store does not answer, a verified token is accepted for a while", zap.Error(err))
+		return nil
+	case err != nil:
+		return fmt.Errorf("reading the state of a token: %w", err)
+	case !f.RevokedAt.IsZero():
+		return fmt.Errorf("%w: it was revoked", ErrInvalidToken)
+	}
+	v.checkedAt.Store(now.UnixNano())
+	return nil
+}
+
+// revokeFamily ends an authorization with all its tokens, here at once and on
+// other nodes within [familyCheck].
+func (s *Server) revokeFamily(ctx context.Context, id, reason string) error {
+	if err := s.cfg.Store.RevokeFamily(ctx, id, s.cfg.Now()); err != nil {
+		return fmt.Errorf("revoking an authorization: %w", err)
+	}
+	for _, hash := range s.verified.Keys() {
+		if v, ok := s.verified.Peek(hash); ok && v.claims.Family == id {
+			s.verified.Remove(hash)
+		}
+	}
+	s.log.Info("authorization revoked", zap.String("family", id), zap.String("reason", reason))
+	return nil
+}
