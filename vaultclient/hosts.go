@@ -1,0 +1,54 @@
+package vaultclient
+
+import (
+	"net/netip"
+	"net/url"
+	"strings"
+)
+
+// hostAllowed reports whether a URL may carry the provider's credential: its
+// host is one of the patterns, and it is https, except on loopback. A pattern
+// without a port means the default one of https.
+func hostAllowed(patterns []string, u *url.URL) bool {
+	if u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) {
+		return false
+	}
+	host, port := strings.TrimSuffix(strings.ToLower(u.Hostname()), "."), u.Port()
+	if port == "" {
+		port = map[string]string{"https": "443", "http": "80"}[u.Scheme]
+	}
+	for _, pattern := range patterns {
+		if hostMatches(strings.ToLower(pattern), host, port, u.Scheme) {
+			return true
+		}
+	}
+	return false
+}
+
+func hostMatches(pattern, host, port, scheme string) bool {
+	want, err := url.Parse("//" + strings.TrimPrefix(pattern, "*."))
+	if err != nil {
+		return false
+	}
+	wantPort := want.Port()
+	if wantPort == "" {
+		wantPort = map[string]string{"https": "443", "http": "80"}[scheme]
+	}
+	if port != wantPort {
+		return false
+	}
+	name := strings.TrimSuffix(want.Hostname(), ".")
+	if strings.HasPrefix(pattern, "*.") {
+		return strings.HasSuffix(host, "."+name)
+	}
+	return host == name
+}
+
+// isLoopback reports whether host means this computer.
+func isLoopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}

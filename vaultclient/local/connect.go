@@ -1,0 +1,224 @@
+package local
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"go.uber.org/zap"
+
+	"github.com/alter-mcp/caddy-alter-mcp/internal/web"
+	"github.com/alter-mcp/caddy-alter-mcp/vaultclient"
+)
+
+// ServeConnect serves <p>/connect: it asks the person whether to connect an
+// account at a provider, and sends the browser there. It is reached by a link
+// that a tool call gave, or from the account page by ?provider=.
+func (v *Vault) ServeConnect(w http.ResponseWriter, r *http.Request) {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
+		v.showConnect(w, r)
+	case http.MethodPost:
+		v.startConnect(w, r)
+	default:
+		notAllowed(w, "GET, HEAD, POST")
+	}
+}
+
+func (v *Vault) showConnect(w http.ResponseWriter, r *http.Request) {
+	who, ok := v.cfg.Browser.Person(w, r)
+	if !ok {
+		return
+	}
+	l, ok := v.wanted(w, r, who)
+	if !ok {
+		return
+	}
+	p := v.cfg.Providers[l.Provider]
+	page := web.Connect{ProviderTitle: p.Title, UserName: who.Name, Scopes: p.AllScopes(l.Scopes)}
+	g, err := v.cfg.Store.Grant(r.Context(), l.UserID, l.Provider, l.Label)
+	switch {
+	case err == nil && !g.Dead:
+		page.Connected = true
+		page.Missing = p.Missing(g.Scopes, page.Scopes)
+	case err != nil && !errors.Is(err, ErrNotFound):
+		v.unavailable(w, r, err)
+		return
+	}
+	l.Expiry = v.until(v.cfg.AttemptLifetime)
+	token, err := v.seal(connectPurpose, v.cfg.Endpoint(r), form{*l, who.Session})
+	if err != nil {
+		v.unavailable(w, r, err)
+		return
+	}
+	page.Form = web.Form{Action: v.path(r, "/connect"), Token: token, Targets: []string{"https:"}}
+	if u, err := url.Parse(p.AuthorizationURL); err == nil {
+		page.ProviderHost = u.Host
+		page.Form.Targets = append(page.Form.Targets, u.Scheme+"://"+u.Host)
+	}
+	v.cfg.Pages.Connect(w, r, page)
+}
+
+// wanted returns what the person came to connect. A link of somebody else is
+// refused: whoever made it must not get this person's account (MCP 2025-11-25,
+// URL elicitation).
+func (v *Vault) wanted(w http.ResponseWriter, r *http.Request, who Person) (*link, bool) {
+	q := r.URL.Query()
+	l := &link{UserID: who.UserID, Provider: q.Get("provider")}
+	if q.Has("link") {
+		l = new(link)
+		if err := v.open(linkPurpose, v.cfg.Endpoint(r), q.Get("link"), l, &l.Expiry); err != nil {
+			v.message(w, r, http.StatusBadRequest, "This link is no longer good",
+				"Links to connect an account work for a short time only. Ask your app to call the tool again: it gets a new one.")
+			return nil, false
+		}
+	}
+	if l.UserID != who.UserID {
+		v.log.Info("a link to connect was opened by another person", zap.String("user", who.UserID), zap.String("link_of", l.UserID))
+		v.cfg.Pages.Message(w, r, web.Message{
+			Status: http.StatusForbidden, Title: "This link is for somebody else",
+			Text: []string{
+				"You are logged in here as " + who.Name + ", and the link was made for another account.",
+				"If it came from your own app, log out and log in with the account that you use there. If somebody sent it to you, close this page: connecting would give them your account.",
+			},
+			Form: &web.Form{Action: v.path(r, "/logout"), Token: "logout"}, Label: "Log out",
+		})
+		return nil, false
+	}
+	if v.cfg.Providers[l.Provider] == nil {
+		v.message(w, r, http.StatusNotFound, "There is no such service", "This server has no service of that name to connect.")
+		return nil, false
+	}
+	return l, true
+}
+
+// startConnect takes the person's decision and sends the browser to the
+// provider.
+func (v *Vault) startConnect(w http.ResponseWriter, r *http.Request) {
+	var f form
+	decision, who, ok := v.readForm(w, r, connectPurpose, &f, &f.Expiry, "decision")
+	if !ok {
+		return
+	}
+	if f.UserID != who.UserID || f.Session != who.Session {
+		v.forged(w, r)
+		return
+	}
+	p := v.cfg.Providers[f.Provider]
+	if p == nil || decision != "allow" {
+		v.message(w, r, http.StatusOK, "Nothing was connected", "You can close this page and go back to your app.")
+		return
+	}
+	a := &attempt{form: f, ID: rand.Text(), Verifier: rand.Text() + rand.Text()}
+	a.Expiry = v.until(v.cfg.AttemptLifetime)
+	if err := v.saveAttempt(w, r, a); err != nil {
+		v.unavailable(w, r, err)
+		return
+	}
+	redirect(w, p.AuthorizeURL(v.callbackURL(r), a.ID, a.Verifier, p.AllScopes(f.Scopes)))
+}
+
+// ServeCallback serves <p>/connect/callback, where the provider sends the
+// browser back to.
+func (v *Vault) ServeCallback(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		notAllowed(w, "GET, HEAD")
+		return
+	}
+	q := r.URL.Query()
+	a, err := v.openAttempt(r, q.Get("state"))
+	if err != nil {
+		v.message(w, r, http.StatusBadRequest, "This did not work",
+			"The connection took too long, or was not begun in this browser. Open the link from your app once more.")
+		return
+	}
+	who, ok := v.cfg.Browser.Person(w, r)
+	if !ok {
+		return
+	}
+	if a.UserID != who.UserID || a.Session != who.Session {
+		v.forged(w, r)
+		return
+	}
+	first, err := v.cfg.Store.TakeOnce(r.Context(), "connect:"+a.ID, v.cfg.Now().Add(v.cfg.AttemptLifetime))
+	if err != nil {
+		v.unavailable(w, r, err)
+		return
+	}
+	v.dropAttempt(w, r, a.ID)
+	if !first {
+		v.message(w, r, http.StatusBadRequest, "This was done before", "Go back to your app and call the tool again.")
+		return
+	}
+	v.finish(w, r, a, q)
+}
+
+// finish redeems the provider's code and stores the grant.
+func (v *Vault) finish(w http.ResponseWriter, r *http.Request, a *attempt, q url.Values) {
+	p := v.cfg.Providers[a.Provider]
+	if p == nil {
+		v.message(w, r, http.StatusNotFound, "There is no such service", "This server has no service of that name to connect any more.")
+		return
+	}
+	if code := q.Get("error"); code != "" || q.Get("code") == "" {
+		v.log.Info("a provider did not grant", zap.String("provider", p.Name), zap.String("error", clip(code)), zap.String("description", clip(q.Get("error_description"))))
+		v.message(w, r, http.StatusBadRequest, p.Title+" was not connected", p.Title+" says that access was not given. You can try again from your app.")
+		return
+	}
+	tokens, err := p.Exchange(r.Context(), v.cfg.HTTP, q.Get("code"), v.callbackURL(r), a.Verifier)
+	if err != nil {
+		v.log.Error("a provider did not redeem its code", zap.String("provider", p.Name), zap.Error(err))
+		v.message(w, r, http.StatusBadGateway, p.Title+" was not connected",
+			p.Title+" did not complete the connection. Try again in a minute; if it stays so, tell whoever runs this server.")
+		return
+	}
+	missing, err := v.store(r, a, p, tokens)
+	if err != nil {
+		v.unavailable(w, r, err)
+		return
+	}
+	page := web.Message{
+		Status: http.StatusOK, OK: true, Title: p.Title + " is connected",
+		Text: []string{"Go back to your app: its next call to a tool of " + p.Title + " works with your account."},
+	}
+	if len(missing) > 0 {
+		page.Text = append(page.Text, "Not everything that was asked for was given, so some tools may ask you to connect again.")
+	}
+	v.cfg.Pages.Message(w, r, page)
+}
+
+// store writes the grant in place of what there was, and returns the scopes that
+// were asked for and not given.
+func (v *Vault) store(r *http.Request, a *attempt, p *vaultclient.Provider, tokens *vaultclient.Tokens) ([]string, error) {
+	ctx, now := r.Context(), v.cfg.Now()
+	asked := p.AllScopes(a.Scopes)
+	for range 5 { // a renewal may come between
+		g, err := v.cfg.Store.Grant(ctx, a.UserID, a.Provider, a.Label)
+		if errors.Is(err, ErrNotFound) {
+			g = &Grant{UserID: a.UserID, Provider: a.Provider, Label: a.Label, CreatedAt: now}
+		} else if err != nil {
+			return nil, err
+		}
+		g.Scopes = asked
+		g.take(tokens, now)
+		err = v.cfg.Store.PutGrant(ctx, g)
+		if errors.Is(err, ErrConflict) {
+			continue
+		}
+		if err == nil {
+			v.log.Info("account connected", zap.String("provider", p.Name), zap.String("user", a.UserID), zap.Strings("scopes", g.Scopes))
+		}
+		return p.Missing(g.Scopes, asked), err
+	}
+	return nil, fmt.Errorf("storing a grant: %w", ErrConflict)
+}
+
+// clip shortens what came from outside before it goes into the log.
+func clip(s string) string {
+	if len(s) > 200 {
+		return s[:200]
+	}
+	return s
+}

@@ -1,0 +1,207 @@
+// Package local is the embedded vault: people connect their accounts on pages
+// of this server, and the grants are kept sealed in its own store.
+//
+// It owns the connect flow towards providers and the renewal of grants. Who is
+// logged in in a browser it is told; it does not know MCP, the authorization
+// server's protocol, or Caddy.
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/singleflight"
+
+	"github.com/alter-mcp/caddy-alter-mcp/internal/web"
+	"github.com/alter-mcp/caddy-alter-mcp/vaultclient"
+)
+
+// Config configures a [Vault]. Zero values mean the documented default.
+type Config struct {
+	// Endpoint returns the canonical URL of the MCP endpoint for r. The vault's
+	// pages lie below it: /connect, /connect/callback and /account. Required.
+	Endpoint func(r *http.Request) string
+	// Providers by name.
+	Providers map[string]*vaultclient.Provider
+	// Store keeps the grants. Required.
+	Store Store
+	// Sealer protects what travels through browsers. Required.
+	Sealer Sealer
+	// Browser tells who is logged in. Required.
+	Browser Browser
+	// Pages renders what people see. Required.
+	Pages Pages
+	// HTTP sends requests to token endpoints. Required.
+	HTTP http.RoundTripper
+
+	// LinkLifetime of a link to connect: at most 1 h. Default 15 min.
+	LinkLifetime time.Duration
+	// AttemptLifetime is how long a person may take at the provider. Default
+	// 10 min.
+	AttemptLifetime time.Duration
+	// RefreshAhead is how long before its end an access token is renewed.
+	// Default 1 min.
+	RefreshAhead time.Duration
+
+	// Logger; nil means none.
+	Logger *zap.Logger
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// Sealer encrypts and authenticates what travels through a browser; ad is bound
+// to the record and not part of it.
+type Sealer interface {
+	Seal(plaintext, ad []byte) ([]byte, error)
+	Open(sealed, ad []byte) ([]byte, error)
+}
+
+// Browser tells who is logged in in the browser that sent a request.
+type Browser interface {
+	// Person returns who it is. When nobody is, it has answered with a login
+	// that comes back to the same URL, and returns false.
+	Person(w http.ResponseWriter, r *http.Request) (Person, bool)
+}
+
+// Person is who is logged in in a browser.
+type Person struct {
+	UserID  string
+	Name    string
+	Email   string
+	Session string // opaque id of the login, which forms are bound to
+}
+
+// Pages renders pages; [web.Pages] does.
+type Pages interface {
+	Connect(w http.ResponseWriter, r *http.Request, p web.Connect)
+	Account(w http.ResponseWriter, r *http.Request, p web.Account)
+	Message(w http.ResponseWriter, r *http.Request, p web.Message)
+}
+
+// Vault is the embedded vault of one endpoint. It is safe for concurrent use.
+type Vault struct {
+	cfg     Config
+	log     *zap.Logger
+	renewal singleflight.Group // one per grant
+}
+
+var _ vaultclient.Vault = (*Vault)(nil)
+
+// New returns a vault, or an error that names the setting that is missing or out
+// of bounds.
+func New(cfg Config) (*Vault, error) {
+	for name, missing := range map[string]bool{
+		"Endpoint": cfg.Endpoint == nil, "Store": cfg.Store == nil, "Sealer": cfg.Sealer == nil,
+		"Browser": cfg.Browser == nil, "Pages": cfg.Pages == nil, "HTTP": cfg.HTTP == nil,
+	} {
+		if missing {
+			return nil, errors.New("local vault: " + name + " is required")
+		}
+	}
+	for _, l := range []struct {
+		name          string
+		value         *time.Duration
+		standard, max time.Duration
+	}{
+		{"link lifetime", &cfg.LinkLifetime, 15 * time.Minute, time.Hour},
+		{"attempt lifetime", &cfg.AttemptLifetime, 10 * time.Minute, time.Hour},
+		{"refresh ahead", &cfg.RefreshAhead, time.Minute, time.Hour},
+	} {
+		if *l.value == 0 {
+			*l.value = l.standard
+		}
+		if *l.value < 0 || *l.value > l.max {
+			return nil, fmt.Errorf("local vault: %s %v: want more than 0 and at most %v", l.name, *l.value, l.max)
+		}
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = zap.NewNop()
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &Vault{cfg: cfg, log: cfg.Logger}, nil
+}
+
+// Credential implements [vaultclient.Vault].
+func (v *Vault) Credential(ctx context.Context, req vaultclient.Request) (*vaultclient.Credential, error) {
+	p, g, err := v.grant(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	if missing := p.Missing(g.Scopes, p.AllScopes(req.Scopes)); len(missing) > 0 {
+		return nil, &vaultclient.ConnectError{
+			Provider: req.Provider, Reason: vaultclient.ReasonScopesMissing, Missing: missing,
+		}
+	}
+	left := g.Expiry.Sub(v.cfg.Now())
+	if g.Expiry.IsZero() || left > v.cfg.RefreshAhead {
+		return credentialOf(g), nil
+	}
+	if g.RefreshToken.IsZero() {
+		if left > 0 {
+			return credentialOf(g), nil
+		}
+		return nil, connectFirst(req, errors.New("the access token has ended and there is no refresh token"))
+	}
+	renewed, err := v.renew(ctx, p, g)
+	if errors.Is(err, vaultclient.ErrUnavailable) && left > 0 {
+		v.log.Warn("a grant could not be renewed ahead of its end", zap.String("provider", p.Name), zap.Error(err))
+		return credentialOf(g), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return credentialOf(renewed), nil
+}
+
+// Renew implements [vaultclient.Vault].
+func (v *Vault) Renew(ctx context.Context, req vaultclient.Request, refused *vaultclient.Credential) (*vaultclient.Credential, error) {
+	p, g, err := v.grant(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	if g.Version != refused.Version {
+		return credentialOf(g), nil // somebody else renewed it meanwhile
+	}
+	if g.RefreshToken.IsZero() {
+		return nil, connectFirst(req, errors.New("the provider refused the access token and there is no refresh token"))
+	}
+	renewed, err := v.renew(ctx, p, g)
+	if err != nil {
+		return nil, err
+	}
+	return credentialOf(renewed), nil
+}
+
+// grant reads a living grant and its provider.
+func (v *Vault) grant(ctx context.Context, req vaultclient.Request) (*vaultclient.Provider, *Grant, error) {
+	p := v.cfg.Providers[req.Provider]
+	if p == nil {
+		return nil, nil, fmt.Errorf("provider %q is not configured", req.Provider)
+	}
+	g, err := v.cfg.Store.Grant(ctx, req.UserID, req.Provider, req.Label)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return nil, nil, connectFirst(req, nil)
+	case err != nil:
+		return nil, nil, fmt.Errorf("%w: reading a grant: %w", vaultclient.ErrUnavailable, err)
+	case g.Dead:
+		return nil, nil, connectFirst(req, errors.New("the provider ended the grant"))
+	}
+	return p, g, nil
+}
+
+func connectFirst(req vaultclient.Request, cause error) error {
+	return &vaultclient.ConnectError{
+		Provider: req.Provider, Reason: vaultclient.ReasonAuthorizationRequired, Cause: cause,
+	}
+}
+
+func credentialOf(g *Grant) *vaultclient.Credential {
+	return &vaultclient.Credential{Token: g.AccessToken, Expiry: g.Expiry, Version: g.Version}
+}

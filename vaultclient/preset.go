@@ -1,0 +1,139 @@
+package vaultclient
+
+import (
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+//go:embed presets.json
+var presetsJSON []byte
+
+// presets decodes the providers that are known beforehand. They are data: a new
+// one needs no code. The file is part of the program, and a test reads it, so
+// an error cannot happen here.
+func presets() map[string]Provider {
+	var all map[string]Provider
+	_ = json.Unmarshal(presetsJSON, &all)
+	return all
+}
+
+// Preset returns the description of a well-known provider, without a client.
+func Preset(name string) (Provider, bool) {
+	p, ok := presets()[name]
+	return p, ok
+}
+
+// PresetNames returns the names of all presets, sorted.
+func PresetNames() []string { return slices.Sorted(maps.Keys(presets())) }
+
+// Merge fills what p leaves open from a preset.
+func (p *Provider) Merge(preset Provider) {
+	for _, field := range []struct{ own, preset *string }{
+		{&p.Title, &preset.Title}, {&p.TokenAuth, &preset.TokenAuth},
+		{&p.AuthorizationURL, &preset.AuthorizationURL}, {&p.TokenURL, &preset.TokenURL},
+		{&p.RevocationURL, &preset.RevocationURL}, {&p.ScopeParam, &preset.ScopeParam},
+		{&p.ScopeSeparator, &preset.ScopeSeparator}, {&p.ScopePrefix, &preset.ScopePrefix},
+		{&p.TokenField, &preset.TokenField},
+	} {
+		if *field.own == "" {
+			*field.own = *field.preset
+		}
+	}
+	if len(p.APIHosts) == 0 {
+		p.APIHosts = preset.APIHosts
+	}
+	if len(p.Scopes) == 0 {
+		p.Scopes = preset.Scopes
+	}
+	if len(p.ScopeVerbatim) == 0 {
+		p.ScopeVerbatim = preset.ScopeVerbatim
+	}
+	if p.ScopeImplies == nil {
+		p.ScopeImplies = preset.ScopeImplies
+	}
+	params := maps.Clone(preset.AuthorizeParams)
+	if params == nil {
+		params = make(map[string]string)
+	}
+	maps.Copy(params, p.AuthorizeParams)
+	p.AuthorizeParams = params
+	p.NoPKCE = p.NoPKCE || preset.NoPKCE
+}
+
+// ownParams are what the authorization request consists of; a configured
+// parameter must not change them.
+func ownParams() []string {
+	return []string{
+		"response_type", "client_id", "redirect_uri", "state", "scope", "user_scope",
+		"code_challenge", "code_challenge_method",
+	}
+}
+
+// Validate reports the first thing that is missing or cannot work, by the name
+// of its setting.
+func (p *Provider) Validate() error {
+	if p.ClientID == "" {
+		return fmt.Errorf("client_id is missing")
+	}
+	for setting, raw := range map[string]string{
+		"authorization_url": p.AuthorizationURL, "token_url": p.TokenURL, "revocation_url": p.RevocationURL,
+	} {
+		if raw == "" && setting == "revocation_url" {
+			continue
+		}
+		if err := checkURL(raw); err != nil {
+			return fmt.Errorf("%s %q: %w", setting, raw, err)
+		}
+	}
+	switch p.TokenAuth {
+	case "", AuthPost, AuthBasic:
+		if p.ClientSecret.IsZero() {
+			return fmt.Errorf("client_secret is missing; a public client says `token_auth none`")
+		}
+	case AuthNone:
+	default:
+		return fmt.Errorf("token_auth %q: want %s, %s or %s", p.TokenAuth, AuthPost, AuthBasic, AuthNone)
+	}
+	if len(p.APIHosts) == 0 {
+		return fmt.Errorf("api_hosts is missing: name the hosts that may see a person's token")
+	}
+	for _, host := range p.APIHosts {
+		if err := checkHostPattern(host); err != nil {
+			return fmt.Errorf("api_hosts %q: %w", host, err)
+		}
+	}
+	for name := range p.AuthorizeParams {
+		if slices.Contains(ownParams(), name) {
+			return fmt.Errorf("authorize_param %s: it is set by the server itself", name)
+		}
+	}
+	return nil
+}
+
+// checkURL wants https, except on loopback: secrets and codes travel there.
+func checkURL(raw string) error {
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" || u.Opaque != "" {
+		return fmt.Errorf("want an absolute URL, such as https://provider.example/oauth")
+	}
+	if u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) {
+		return fmt.Errorf("want https, except on loopback")
+	}
+	return nil
+}
+
+// checkHostPattern accepts what [hostAllowed] understands.
+func checkHostPattern(pattern string) error {
+	name := strings.TrimPrefix(pattern, "*.")
+	u, err := url.Parse("https://" + name)
+	if err != nil || u.Host != name || u.Hostname() == "" || strings.ContainsAny(name, "*/ {}@") ||
+		strings.HasPrefix(pattern, "*.") && !strings.Contains(u.Hostname(), ".") {
+		return fmt.Errorf("want a host name, *.example.com for all below one, or host:port")
+	}
+	return nil
+}

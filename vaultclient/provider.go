@@ -1,0 +1,56 @@
+package vaultclient
+
+// Provider is a service whose API tools call, and the OAuth client that the
+// operator registered there. The JSON form is that of presets.json; what the
+// operator sets wins over the preset.
+type Provider struct {
+	// Name within the configuration, such as google.
+	Name string `json:"-"`
+	// Title for people, such as "Google".
+	Title string `json:"title,omitempty"`
+
+	// ClientID and ClientSecret of the operator's OAuth client.
+	ClientID     string `json:"-"`
+	ClientSecret Secret `json:"-"`
+	// TokenAuth is how the client authenticates at the token endpoint:
+	// client_secret_basic or client_secret_post (default), or none.
+	TokenAuth string `json:"token_auth,omitempty"`
+
+	// AuthorizationURL is where a person's browser goes to grant.
+	AuthorizationURL string `json:"authorization_url,omitempty"`
+	// TokenURL is the token endpoint.
+	TokenURL string `json:"token_url,omitempty"`
+	// RevocationURL takes a POST as in RFC 7009, when a person disconnects.
+	// Optional.
+	RevocationURL string `json:"revocation_url,omitempty"`
+
+	// APIHosts are the hosts that may see a person's token: host names,
+	// "*.example.com" for any name below, or host:port.
+	APIHosts []string `json:"api_hosts,omitempty"`
+
+	// Scopes that are always asked for.
+	Scopes []string `json:"scopes,omitempty"`
+	// ScopeParam is the parameter that carries them. Default "scope"; Slack's
+	// user tokens use "user_scope".
+	ScopeParam string `json:"scope_param,omitempty"`
+	// ScopeSeparator between scopes. Default a blank.
+	ScopeSeparator string `json:"scope_separator,omitempty"`
+	// ScopePrefix is put before short scope names, such as gmail.readonly:
+	// those without a colon and not in ScopeVerbatim.
+	ScopePrefix string `json:"scope_prefix,omitempty"`
+	// ScopeVerbatim are names that ScopePrefix leaves alone, such as openid.
+	ScopeVerbatim []string `json:"scope_verbatim,omitempty"`
+	// ScopeImplies maps a scope to those that it includes, for comparing what
+	// is needed with what was granted.
+	ScopeImplies map[string][]string `json:"scope_implies,omitempty"`
+
+	// AuthorizeParams are added to the authorization request, such as
+	// access_type=offline.
+	AuthorizeParams map[string]string `json:"authorize_params,omitempty"`
+	// TokenField is the path of members to the object that holds access_token,
+	// scope, refresh_token and expires_in in the token endpoint's answer, such
+	// as "authed_user". Default: the answer itself.
+	TokenField string `json:"token_field,omitempty"`
+	// NoPKCE turns RFC 7636 off, for a provider that refuses its parameters.
+	NoPKCE bool `json:"no_pkce,omitempty"`
+}
