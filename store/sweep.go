@@ -1,0 +1,85 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// sweepBatch is the most rows that one write removes, so that a sweep does not
+// hold other writes up.
+const sweepBatch = 500
+
+const (
+	// codeRest is how long a code stays after its end, so that a replay is
+	// noticed.
+	codeRest = time.Hour
+	// deletedRest is how long the version of a deleted grant is remembered: far
+	// longer than the renewal of one takes.
+	deletedRest = time.Hour
+)
+
+const (
+	sweepCodes = `DELETE FROM codes WHERE (realm, hash) IN
+		(SELECT realm, hash FROM codes WHERE expires_at <= $1 LIMIT $2)`
+	sweepSessions = `DELETE FROM sessions WHERE (realm, hash) IN
+		(SELECT realm, hash FROM sessions WHERE expires_at <= $1 LIMIT $2)`
+	sweepTaken = `DELETE FROM taken_ids WHERE (realm, hash) IN
+		(SELECT realm, hash FROM taken_ids WHERE forget_at < $1 LIMIT $2)`
+	sweepEnded = `DELETE FROM ended_sessions WHERE (realm, hash) IN
+		(SELECT realm, hash FROM ended_sessions WHERE forget_at < $1 LIMIT $2)`
+	sweepFamilies = `DELETE FROM families WHERE (realm, id) IN
+		(SELECT realm, id FROM families WHERE sweep_at <= $1 LIMIT $2)`
+	sweepGrants = `DELETE FROM grants WHERE (realm, user_id, provider, label) IN
+		(SELECT realm, user_id, provider, label FROM grants
+		WHERE deleted_at > 0 AND deleted_at <= $1 LIMIT $2)`
+)
+
+// Sweep removes, in all realms, what is of no more use at now: codes an hour
+// after their end, browser sessions, taken ids and ended MCP sessions at their
+// end, families 48 hours after they expired or were revoked. It stops at the
+// first error.
+func (db *DB) Sweep(ctx context.Context, now time.Time) error {
+	for _, s := range []struct {
+		what, query string
+		before      time.Time
+	}{
+		{"codes", sweepCodes, now.Add(-codeRest)},
+		{"sessions", sweepSessions, now},
+		{"taken ids", sweepTaken, now},
+		{"ended sessions", sweepEnded, now},
+		{"families", sweepFamilies, now},
+		{"deleted grants", sweepGrants, now.Add(-deletedRest)},
+	} {
+		n, err := db.sweepAll(ctx, s.query, s.before)
+		if err != nil {
+			return fmt.Errorf("sweeping %s: %w", s.what, err)
+		}
+		if n > 0 {
+			db.logger.Debug("swept", zap.String("what", s.what), zap.Int64("rows", n))
+		}
+	}
+	return nil
+}
+
+// sweepAll runs query until nothing is left, and returns how many rows went.
+func (db *DB) sweepAll(ctx context.Context, query string, before time.Time) (int64, error) {
+	var total int64
+	for {
+		var n int64
+		err := db.write(ctx, func(ctx context.Context, t *tx) error {
+			var err error
+			n, err = t.exec(ctx, query, millis(before), sweepBatch)
+			return err
+		})
+		if err != nil {
+			return total, err
+		}
+		total += n
+		if n < sweepBatch {
+			return total, nil
+		}
+	}
+}

@@ -1,0 +1,154 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/alter-mcp/caddy-alter-mcp/authserver"
+	"github.com/alter-mcp/caddy-alter-mcp/vaultclient/local"
+)
+
+// rowsOf counts the rows of the tables that are swept.
+func rowsOf(t *testing.T, db *DB) map[string]int {
+	t.Helper()
+	counts := map[string]int{}
+	for _, table := range []string{"codes", "sessions", "taken_ids", "ended_sessions", "families", "grants"} {
+		var n int
+		must(t, "counting", db.reads.row(t.Context(), `SELECT count(*) FROM `+table).Scan(&n))
+		counts[table] = n
+	}
+	return counts
+}
+
+// TestSweep lets time pass over one row of each kind, in two realms, and tells
+// just before and just after the moment at which it goes.
+func TestSweep(t *testing.T) {
+	ctx := t.Context()
+	now := at()
+	o := testOptions()
+	o.Now = func() time.Time { return now }
+	db, err := OpenSQLite(ctx, t.TempDir()+"/alter.db", o)
+	must(t, "OpenSQLite", err)
+	defer func() { must(t, "Close", db.Close()) }()
+
+	hour := now.Add(time.Hour)
+	for _, name := range []string{"a", "b"} {
+		r := db.Realm(name)
+		for id, ends := range map[string]time.Time{"expired": hour, "revoked": now.Add(1000 * time.Hour)} {
+			c := &authserver.Code{Hash: hashOf(id), ExpiresAt: hour}
+			must(t, "AddCode", r.AddCode(ctx, c))
+			f := &authserver.Family{ID: id, CreatedAt: now, ExpiresAt: ends, Current: hashOf(id)}
+			must(t, "RedeemCode", r.RedeemCode(ctx, c.Hash, f))
+		}
+		must(t, "RevokeFamily", r.RevokeFamily(ctx, "revoked", hour))
+		must(t, "AddSession", r.AddSession(ctx, &authserver.Session{Hash: hashOf("s"), ExpiresAt: hour}))
+		_, err := r.TakeOnce(ctx, "id", hour)
+		must(t, "TakeOnce", err)
+		must(t, "EndSession", r.EndSession(ctx, "id", hour))
+		must(t, "PutGrant", r.PutGrant(ctx, &local.Grant{UserID: "kept"}))
+		must(t, "PutGrant", r.PutGrant(ctx, &local.Grant{UserID: "deleted"}))
+		must(t, "DeleteGrant", r.DeleteGrant(ctx, "deleted", "", ""))
+	}
+
+	tick := time.Millisecond
+	want := map[string]int{
+		"codes": 4, "sessions": 2, "taken_ids": 2, "ended_sessions": 2, "families": 4, "grants": 4,
+	}
+	for _, step := range []struct {
+		name  string
+		at    time.Time
+		table string
+		left  int
+	}{
+		{"before all", hour.Add(-tick), "codes", 4},
+		{"sessions at their end", hour, "sessions", 0},
+		{"taken ids after their end", hour.Add(tick), "taken_ids", 0},
+		{"codes before an hour is over", hour.Add(time.Hour - tick), "codes", 4},
+		{"codes after an hour", hour.Add(time.Hour), "codes", 0},
+		{"families before 48 hours are over", hour.Add(48*time.Hour - tick), "families", 4},
+		{"families after 48 hours", hour.Add(48 * time.Hour), "families", 0},
+	} {
+		must(t, "Sweep", db.Sweep(ctx, step.at))
+		switch step.name { // rows of other tables that end at the same moment
+		case "sessions at their end":
+			want["grants"] = 2
+		case "taken ids after their end":
+			want["ended_sessions"] = 0
+		}
+		want[step.table] = step.left
+		if diff := cmp.Diff(want, rowsOf(t, db)); diff != "" {
+			t.Errorf("%s: rows (-want +got):\n%s", step.name, diff)
+		}
+	}
+}
+
+// TestSweepKeepsARotatedFamily sweeps when the end that it had at first is past.
+func TestSweepKeepsARotatedFamily(t *testing.T) {
+	ctx := t.Context()
+	db := newTest(t)
+	r := db.Realm("realm")
+	f := familyFor(t, r, "family")
+	ok, err := r.RotateFamily(ctx, &authserver.Rotation{
+		FamilyID: f.ID, Presented: f.Current, Next: hashOf("next"),
+		Now: f.CreatedAt, ExpiresAt: f.ExpiresAt.Add(30 * 24 * time.Hour),
+	})
+	if !ok || err != nil {
+		t.Fatalf("RotateFamily = %t, %v", ok, err)
+	}
+	must(t, "Sweep", db.Sweep(ctx, f.ExpiresAt.Add(29*24*time.Hour)))
+	_, err = r.Family(ctx, f.ID)
+	must(t, "Family", err)
+}
+
+func TestSweepOfMoreThanABatch(t *testing.T) {
+	db := newTest(t)
+	now := at()
+	const rows = 2*sweepBatch + 1
+	must(t, "filling", db.write(t.Context(), func(ctx context.Context, t *tx) error {
+		for i := range rows {
+			if _, err := t.exec(ctx, takeOnce, "realm", hashOf(fmt.Sprint(i)), millis(now), millis(now)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	if got := rowsOf(t, db)["taken_ids"]; got != rows {
+		t.Fatalf("%d rows before the sweep, want %d", got, rows)
+	}
+	must(t, "Sweep", db.Sweep(t.Context(), now.Add(time.Second)))
+	if got := rowsOf(t, db)["taken_ids"]; got != 0 {
+		t.Errorf("%d rows after the sweep, want 0", got)
+	}
+}
+
+// TestRotationMarksTheClient: to the day, so that most rotations write one row.
+func TestRotationMarksTheClient(t *testing.T) {
+	ctx := t.Context()
+	r := newTest(t).Realm("realm")
+	must(t, "AddClient", r.AddClient(ctx, &authserver.Client{ID: "client"}, 1))
+	f := familyFor(t, r, "family")
+	presented, noted := f.Current, f.CreatedAt
+	for _, after := range []time.Duration{23 * time.Hour, 25 * time.Hour, 48 * time.Hour, 49 * time.Hour} {
+		now := f.CreatedAt.Add(after)
+		next := hashOf(after.String())
+		ok, err := r.RotateFamily(ctx, &authserver.Rotation{
+			FamilyID: f.ID, Presented: presented, Next: next, Now: now, ExpiresAt: f.ExpiresAt,
+		})
+		if !ok || err != nil {
+			t.Fatalf("RotateFamily = %t, %v", ok, err)
+		}
+		presented = next
+		if now.Sub(noted) >= 24*time.Hour {
+			noted = now
+		}
+		c, err := r.Client(ctx, "client")
+		must(t, "Client", err)
+		if !c.UsedAt.Equal(noted) {
+			t.Errorf("UsedAt after %v = %v, want %v", after, c.UsedAt, noted)
+		}
+	}
+}

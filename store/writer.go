@@ -1,0 +1,178 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync/atomic"
+)
+
+// maxBatch is the most writes that share a commit. It bounds how long the first
+// of them waits for the others.
+const maxBatch = 256
+
+// tx is the transaction in which a write runs.
+type tx struct{ *statements }
+
+// States of a request.
+const (
+	queued int32 = iota
+	begun
+	dropped
+)
+
+// request is one write.
+type request struct {
+	run   func(ctx context.Context, t *tx) error
+	state atomic.Int32
+	err   error
+	done  chan struct{}
+}
+
+// writer runs all writes on one connection, one after the other. Those that
+// wait at the same time share a transaction, because the sync at its end costs
+// far more than they do.
+type writer struct {
+	conn  *sql.Conn
+	tx    *tx
+	begin string // statement that begins a transaction
+	queue chan *request
+	ended chan struct{}
+
+	commits atomic.Int64 // transactions that were committed
+}
+
+// newWriter starts a writer on conn, which it owns from then on.
+func newWriter(conn *sql.Conn, begin string, rebind func(string) string) *writer {
+	w := &writer{
+		conn:  conn,
+		tx:    &tx{&statements{on: conn, rebind: rebind}},
+		begin: begin,
+		queue: make(chan *request, maxBatch),
+		ended: make(chan struct{}),
+	}
+	go w.loop()
+	return w
+}
+
+// do queues a write and waits for its end. A write that has not begun when ctx
+// ends is dropped.
+func (w *writer) do(ctx context.Context, run func(ctx context.Context, t *tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	r := &request{run: run, done: make(chan struct{})}
+	select {
+	case w.queue <- r:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+
+	select {
+	case <-r.done:
+		return r.err
+	case <-ctx.Done():
+	}
+	if r.state.CompareAndSwap(queued, dropped) {
+		return ctx.Err()
+	}
+	<-r.done
+	return r.err
+}
+
+// Close ends the writer after all that is queued, and closes its connection.
+// There may be no call of do under way.
+func (w *writer) Close() error {
+	close(w.queue)
+	<-w.ended
+	return errors.Join(w.tx.Close(), w.conn.Close())
+}
+
+func (w *writer) loop() {
+	defer close(w.ended)
+	batch := make([]*request, 0, maxBatch)
+	for first := range w.queue {
+		batch = w.collect(append(batch[:0], first))
+		if len(batch) > 0 {
+			w.run(batch)
+		}
+		clear(batch[:cap(batch)])
+	}
+}
+
+// collect adds what waits in the queue to batch, and begins each request of it
+// that was not dropped.
+func (w *writer) collect(batch []*request) []*request {
+	for n := len(w.queue); n > 0 && len(batch) < maxBatch; n-- {
+		batch = append(batch, <-w.queue)
+	}
+	alive := batch[:0]
+	for _, r := range batch {
+		if r.state.CompareAndSwap(queued, begun) {
+			alive = append(alive, r)
+		}
+	}
+	return alive
+}
+
+// run runs a batch and tells its callers. If the transaction as a whole fails,
+// all of them get that error, also those whose write had been refused: a refusal
+// may rest on another write of the batch, which is undone now.
+func (w *writer) run(batch []*request) {
+	// Those who asked may leave; a write that is begun is finished.
+	ctx := context.Background()
+	if err := w.transaction(ctx, batch); err != nil {
+		for _, r := range batch {
+			r.err = err
+		}
+	}
+	for _, r := range batch {
+		close(r.done)
+	}
+}
+
+// transaction runs a batch in one transaction. Its error means that nothing of
+// the batch is kept.
+func (w *writer) transaction(ctx context.Context, batch []*request) error {
+	if _, err := w.tx.exec(ctx, w.begin); err != nil {
+		return fmt.Errorf("beginning transaction: %w", err)
+	}
+	for _, r := range batch {
+		if err := w.savepoint(ctx, r); err != nil {
+			w.rollback(ctx)
+			return err
+		}
+	}
+	if _, err := w.tx.exec(ctx, `COMMIT`); err != nil {
+		w.rollback(ctx)
+		return fmt.Errorf("committing transaction: %w", err)
+	}
+	w.commits.Add(1)
+	return nil
+}
+
+// savepoint runs one request so that its failure undoes it alone. Its own error
+// is for the whole transaction: after a full disk, for example, SQLite may have
+// rolled back everything.
+func (w *writer) savepoint(ctx context.Context, r *request) error {
+	if _, err := w.tx.exec(ctx, `SAVEPOINT one`); err != nil {
+		return fmt.Errorf("setting savepoint: %w", err)
+	}
+	if r.err = r.run(ctx, w.tx); r.err != nil {
+		if _, err := w.tx.exec(ctx, `ROLLBACK TO SAVEPOINT one`); err != nil {
+			// Not %w: a refusal of this request is none of the others.
+			return fmt.Errorf("transaction was aborted: %s: %w", r.err.Error(), err)
+		}
+	}
+	if _, err := w.tx.exec(ctx, `RELEASE SAVEPOINT one`); err != nil {
+		return fmt.Errorf("releasing savepoint: %w", err)
+	}
+	return nil
+}
+
+// rollback ends a failed transaction. That there may be none any more is no
+// fault, and any other shows at the next one's beginning.
+func (w *writer) rollback(ctx context.Context) {
+	_, _ = w.tx.exec(ctx, `ROLLBACK`)
+}
