@@ -1,0 +1,42 @@
+package mcphandler
+
+import (
+	"errors"
+	"net/http"
+	"time"
+)
+
+// Caller is the person on whose behalf a request runs, and the client that
+// sent it.
+type Caller struct {
+	UserID     string // random id within the realm; never an e-mail address
+	Email      string // as the identity provider gave it; may be empty
+	Name       string // may be empty
+	Claims     map[string]any
+	ClientID   string
+	ClientName string
+	Scopes     []string
+	Expiry     time.Time // when the access token ends
+	// Endpoint is the canonical URL of the MCP endpoint that was called, such
+	// as https://mcp.example.com/mcp.
+	Endpoint string
+}
+
+// Authenticator tells who sent a request.
+type Authenticator interface {
+	// Authenticate verifies the access token in the Authorization header of r
+	// for the MCP endpoint. It is called for every request and is safe for
+	// concurrent use. The error is [ErrNoToken], [ErrInvalidToken] or
+	// [ErrUnavailable], wrapped or not.
+	Authenticate(r *http.Request) (*Caller, error)
+}
+
+// Errors of an [Authenticator], by what the client is told.
+var (
+	// ErrNoToken: 401 without an error code (RFC 6750 section 3.1).
+	ErrNoToken = errors.New("no access token")
+	// ErrInvalidToken: 401 with error="invalid_token".
+	ErrInvalidToken = errors.New("invalid access token")
+	// ErrUnavailable: 503 with Retry-After; the token may well be good.
+	ErrUnavailable = errors.New("tokens cannot be verified at the moment")
+)

@@ -1,0 +1,83 @@
+package mcphandler
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"go.uber.org/zap"
+)
+
+// retryAfter is how many seconds a client is asked to wait while tokens or
+// sessions cannot be checked.
+const retryAfter = "5"
+
+// authenticate returns who sent r, or answers r and returns nil.
+func (h *Handler) authenticate(w http.ResponseWriter, r *http.Request) *Caller {
+	caller, err := h.cfg.Authenticator.Authenticate(r)
+	switch {
+	case err == nil && caller != nil && caller.UserID != "":
+		return caller
+	case err == nil:
+		h.logger.Error("authenticator named no caller")
+		h.challenge(w, r, false)
+	case errors.Is(err, ErrNoToken):
+		h.challenge(w, r, false)
+	case errors.Is(err, ErrInvalidToken):
+		h.challenge(w, r, true)
+	default:
+		h.logger.Warn("access token not verified", zap.Error(err))
+		unavailable(w, nil, "access tokens cannot be verified at the moment")
+	}
+	return nil
+}
+
+// challenge answers 401 (RFC 6750 section 3, RFC 9728 section 5.1). Nothing of
+// the request goes into it.
+func (h *Handler) challenge(w http.ResponseWriter, r *http.Request, badToken bool) {
+	var b strings.Builder
+	b.WriteString("Bearer ")
+	message := "an access token is required"
+	if badToken {
+		message = "the access token is invalid or expired"
+		b.WriteString(`error="invalid_token", error_description="` + message + `", `)
+	}
+	b.WriteString(`resource_metadata="` + metadataURL(h.cfg.Endpoint(r)) + `"`)
+	if len(h.cfg.Scopes) > 0 {
+		b.WriteString(`, scope="` + strings.Join(h.cfg.Scopes, " ") + `"`)
+	}
+	w.Header().Set("WWW-Authenticate", b.String())
+	refuse(w, &failure{status: http.StatusUnauthorized, code: codeInvalidRequest, message: message})
+}
+
+// metadataURL returns where the metadata of the protected resource lie
+// (RFC 9728 section 3.1): the well-known part goes between host and path.
+func metadataURL(endpoint string) string {
+	const wellKnown = "/.well-known/oauth-protected-resource"
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return wellKnown
+	}
+	return u.Scheme + "://" + u.Host + wellKnown + strings.TrimSuffix(u.EscapedPath(), "/")
+}
+
+// isScopeToken reports whether s is a scope-token of RFC 6749 section 3.3, which
+// also keeps it from ending the quoted string of a challenge.
+func isScopeToken(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// unavailable answers 503: the same request may well succeed later.
+func unavailable(w http.ResponseWriter, id []byte, message string) {
+	send(w, failed(id, unavailableFailure(message)))
+}
+
+func unavailableFailure(message string) *failure {
+	return &failure{status: http.StatusServiceUnavailable, code: codeInternal, message: message}
+}
