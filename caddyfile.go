@@ -1,0 +1,198 @@
+package altermcp
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+func init() {
+	httpcaddyfile.RegisterDirective("alter_mcp", parseDirective)
+	// Before what answers requests, after what guards and changes them: rate
+	// limits and basic_auth of the site cover the endpoint. A site-wide
+	// try_files comes before it too, which shows at once.
+	httpcaddyfile.RegisterDirectiveOrder("alter_mcp", httpcaddyfile.Before, "invoke")
+}
+
+// blockKey marks a site block that has an endpoint already.
+const blockKey = "alter_mcp"
+
+// parseDirective makes one route that matches the endpoint's own path and its
+// well-known paths. The first argument is a path and not a matcher: a matcher
+// on /mcp alone would hide the well-known documents at the site root.
+func parseDirective(d httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
+	h := new(Handler)
+	if err := h.UnmarshalCaddyfile(d.Dispenser); err != nil {
+		return nil, err
+	}
+	taken, _ := d.BlockState[blockKey].([]string)
+	if slices.Contains(taken, h.Path) {
+		return nil, d.Errf("alter_mcp %s stands twice in this site", h.Path)
+	}
+	for _, other := range taken {
+		if collides(h.Path, other) || collides(other, h.Path) {
+			return nil, d.Errf("alter_mcp %s and alter_mcp %s of this site need the same paths", other, h.Path)
+		}
+	}
+	if len(taken) == 0 && h.RootDocuments == "" {
+		h.RootDocuments = rootUnlessClaimed
+	}
+	d.BlockState[blockKey] = append(taken, h.Path)
+	match := caddy.ModuleMap{"path": d.JSON(caddyhttp.MatchPath(h.ownPaths()))}
+	return d.NewRoute(match, h), nil
+}
+
+// UnmarshalCaddyfile implements caddyfile.Unmarshaler. Syntax:
+//
+//	alter_mcp [<path>] {
+//	    name             <text>
+//	    instructions     <text>
+//	    public_url       <url>...
+//	    realm            <name>
+//	    root
+//	    legacy_root
+//	    origin           <origin>...
+//	    encryption_key   <key>
+//	    store            <type> ...
+//	    identity         <type> ...
+//	    vault            <type> ...
+//	    provider         <name> { ... }
+//	    tool             <name> [<type>] { ... }
+//	    registration     off | { ... }
+//	    client_documents off | <host>...
+//	    consent          remember
+//	    lifetimes        { ... }
+//	    limits           { ... }
+//	}
+func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // directive name
+	h.Path = defaultPath
+	if d.NextArg() {
+		if strings.HasPrefix(d.Val(), "@") || strings.Contains(d.Val(), "*") {
+			return d.Errf("alter_mcp takes a path such as /mcp, not the matcher %q", d.Val())
+		}
+		h.Path = d.Val()
+		if err := checkPath(h.Path); err != nil {
+			return d.WrapErr(err)
+		}
+	}
+	if d.NextArg() {
+		return d.Errf("alter_mcp takes one path; found also %q", d.Val())
+	}
+	seen := make(once)
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		if err := h.unmarshalSetting(d, seen); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unmarshalSetting reads one line of the block.
+func (h *Handler) unmarshalSetting(d *caddyfile.Dispenser, seen once) error {
+	settings := map[string]func(*caddyfile.Dispenser) error{
+		"name":             func(d *caddyfile.Dispenser) error { return oneArg(d, &h.Name) },
+		"instructions":     func(d *caddyfile.Dispenser) error { return oneArg(d, &h.Instructions) },
+		"public_url":       func(d *caddyfile.Dispenser) error { return manyArgs(d, &h.PublicURLs) },
+		"realm":            func(d *caddyfile.Dispenser) error { return oneArg(d, &h.Realm) },
+		"root":             h.unmarshalRoot,
+		"legacy_root":      func(d *caddyfile.Dispenser) error { return noArgs(d, &h.LegacyRoot) },
+		"origin":           func(d *caddyfile.Dispenser) error { return manyArgs(d, &h.Origins) },
+		"encryption_key":   func(d *caddyfile.Dispenser) error { return oneArg(d, &h.EncryptionKey) },
+		"store":            func(d *caddyfile.Dispenser) (err error) { h.StoreRaw, err = guest(d, "stores"); return },
+		"vault":            func(d *caddyfile.Dispenser) (err error) { h.VaultRaw, err = guest(d, "vaults"); return },
+		"registration":     h.unmarshalRegistration,
+		"client_documents": h.unmarshalClientDocuments,
+		"consent":          h.unmarshalConsent,
+		"lifetimes":        h.unmarshalLifetimes,
+		"limits":           h.unmarshalLimits,
+	}
+	lists := map[string]func(*caddyfile.Dispenser) error{ // may come more than once
+		"identity": h.unmarshalIdentity,
+		"provider": h.unmarshalProvider,
+		"tool":     h.unmarshalTool,
+	}
+	name := d.Val()
+	if parse := lists[name]; parse != nil {
+		return parse(d)
+	}
+	parse := settings[name]
+	if parse == nil {
+		return unknown(d, "alter_mcp", "client_documents", "consent", "encryption_key", "identity", "instructions",
+			"legacy_root", "lifetimes", "limits", "name", "origin", "provider", "public_url", "realm", "registration",
+			"root", "store", "tool", "vault")
+	}
+	if err := seen.check(d); err != nil {
+		return err
+	}
+	return parse(d)
+}
+
+func (h *Handler) unmarshalRoot(d *caddyfile.Dispenser) error {
+	var set bool
+	err := noArgs(d, &set)
+	h.RootDocuments = rootClaimed
+	return err
+}
+
+func (h *Handler) unmarshalIdentity(d *caddyfile.Dispenser) error {
+	raw, err := guest(d, "identities")
+	h.IdentitiesRaw = append(h.IdentitiesRaw, raw)
+	return err
+}
+
+func (h *Handler) unmarshalConsent(d *caddyfile.Dispenser) error {
+	var word string
+	if err := oneArg(d, &word); err != nil {
+		return err
+	}
+	if word != "remember" {
+		return d.Errf("consent %q: want remember, or no such line", word)
+	}
+	h.RememberConsent = true
+	return nil
+}
+
+func (h *Handler) unmarshalClientDocuments(d *caddyfile.Dispenser) error {
+	h.ClientDocuments = new(ClientDocuments)
+	if err := manyArgs(d, &h.ClientDocuments.Hosts); err != nil {
+		return err
+	}
+	if slices.Equal(h.ClientDocuments.Hosts, []string{"off"}) {
+		h.ClientDocuments = &ClientDocuments{Off: true}
+	}
+	return nil
+}
+
+// guest reads `<setting> <type> ...` as a module of the namespace, which parses
+// the rest itself.
+func guest(d *caddyfile.Dispenser, namespace string) ([]byte, error) {
+	setting := d.Val()
+	if !d.NextArg() {
+		return nil, d.Errf("%s takes a type; there are %s", setting, guestTypes(namespace))
+	}
+	kind := d.Val()
+	id := "http.alter_mcp." + namespace + "." + kind
+	if _, err := caddy.GetModule(id); err != nil {
+		return nil, d.Errf("%s %q: there are %s", setting, kind, guestTypes(namespace))
+	}
+	mod, err := caddyfile.UnmarshalModule(d, id)
+	if err != nil {
+		return nil, err // already carries file and line
+	}
+	return caddyconfig.JSONModuleObject(mod, "type", kind, nil), nil
+}
+
+// guestTypes lists the modules of a namespace.
+func guestTypes(namespace string) string {
+	var names []string
+	for _, mod := range caddy.GetModules("http.alter_mcp." + namespace) {
+		names = append(names, mod.ID.Name())
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,93 @@
+package altermcp
+
+import (
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+)
+
+// unmarshalProvider reads a provider. Syntax:
+//
+//	provider <name> {
+//	    preset            <name>
+//	    title             <text>
+//	    client_id         <id>
+//	    client_secret     <secret>
+//	    token_auth        client_secret_post | client_secret_basic | none
+//	    scopes            <scope>...
+//	    authorization_url <url>
+//	    token_url         <url>
+//	    revocation_url    <url>
+//	    api_hosts         <host>...
+//	    authorize_param   <name> <value>
+//	    scope_param       <name>
+//	    scope_separator   <text>
+//	    token_field       <name>
+//	    no_pkce
+//	}
+func (h *Handler) unmarshalProvider(d *caddyfile.Dispenser) error {
+	p := new(Provider)
+	if err := oneArg(d, &p.Name); err != nil {
+		return err
+	}
+	for _, other := range h.Providers {
+		if other.Name == p.Name {
+			return d.Errf("provider %s stands twice", p.Name)
+		}
+	}
+	h.Providers = append(h.Providers, p)
+	seen := make(once)
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		if d.Val() == "authorize_param" { // may come more than once
+			if err := p.unmarshalParam(d); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := seen.check(d); err != nil {
+			return err
+		}
+		if err := p.unmarshalSetting(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *Provider) unmarshalSetting(d *caddyfile.Dispenser) error {
+	switch d.Val() {
+	case "scopes":
+		return manyArgs(d, &p.Scopes)
+	case "api_hosts":
+		return manyArgs(d, &p.APIHosts)
+	case "no_pkce":
+		return noArgs(d, &p.NoPKCE)
+	}
+	texts := map[string]*string{
+		"preset": &p.Preset, "title": &p.Title, "client_id": &p.ClientID, "client_secret": &p.ClientSecret,
+		"token_auth": &p.TokenAuth, "authorization_url": &p.AuthorizationURL, "token_url": &p.TokenURL,
+		"revocation_url": &p.RevocationURL, "scope_param": &p.ScopeParam,
+		"scope_separator": &p.ScopeSeparator, "token_field": &p.TokenField,
+	}
+	if text := texts[d.Val()]; text != nil {
+		return oneArg(d, text)
+	}
+	return unknown(d, "provider", "api_hosts", "authorization_url", "authorize_param", "client_id", "client_secret",
+		"no_pkce", "preset", "revocation_url", "scope_param", "scope_separator", "scopes", "title", "token_auth",
+		"token_field", "token_url")
+}
+
+func (p *Provider) unmarshalParam(d *caddyfile.Dispenser) error {
+	args := d.RemainingArgs()
+	if len(args) != 2 {
+		return d.Errf("authorize_param takes a name and a value, found %d values: %s", len(args), strings.Join(args, " "))
+	}
+	if p.AuthorizeParams == nil {
+		p.AuthorizeParams = make(map[string]string)
+	}
+	if _, ok := p.AuthorizeParams[args[0]]; ok {
+		return d.Errf("authorize_param %s is already set", args[0])
+	}
+	p.AuthorizeParams[args[0]] = args[1]
+	return nil
+}

@@ -1,0 +1,14 @@
+// Command caddy is Caddy with its standard modules, alter_mcp, and the demo
+// provider.
+package main
+
+import (
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	_ "github.com/caddyserver/caddy/v2/modules/standard"
+
+	_ "github.com/alter-mcp/caddy-alter-mcp"
+)
+
+func main() {
+	caddycmd.Main()
+}

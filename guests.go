@@ -1,0 +1,167 @@
+package altermcp
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+
+	"github.com/alter-mcp/caddy-alter-mcp/authserver"
+	"github.com/alter-mcp/caddy-alter-mcp/mcphandler"
+	"github.com/alter-mcp/caddy-alter-mcp/vaultclient"
+)
+
+// guests is what Provision makes of a handler's settings: loaded modules and
+// resolved values.
+type guests struct {
+	key            []byte // encryption key, if configured
+	public         []string
+	browserOrigins []string
+
+	store     storeModule
+	identity  identityModule
+	vault     vaultModule
+	providers map[string]*vaultclient.Provider
+	tools     *mcphandler.StaticSource
+	upstream  *upstream
+}
+
+// identityModule is a guest of http.alter_mcp.identities.
+type identityModule interface {
+	authserver.Identity
+	// Title names the way to log in, for people.
+	Title() string
+}
+
+// upstreamUser is a tool that makes requests. It is given the way to send them
+// before it is described.
+type upstreamUser interface {
+	UseUpstream(up mcphandler.Upstream) error
+}
+
+// providerUser is a tool that needs a provider of the endpoint.
+type providerUser interface {
+	NeededProvider() string
+}
+
+// loadGuests loads the modules that the settings name.
+func (h *Handler) loadGuests(ctx caddy.Context) error {
+	g := &h.guests
+	if h.StoreRaw == nil {
+		h.StoreRaw = caddyconfig.JSONModuleObject(struct{}{}, "type", "sqlite", nil)
+	}
+	if h.VaultRaw == nil {
+		h.VaultRaw = caddyconfig.JSONModuleObject(struct{}{}, "type", "local", nil)
+	}
+	mod, err := ctx.LoadModule(h, "StoreRaw")
+	if err != nil {
+		return fmt.Errorf("loading the store: %w", err)
+	}
+	var ok bool
+	if g.store, ok = mod.(storeModule); !ok {
+		return fmt.Errorf("store module %T is none", mod)
+	}
+	if mod, err = ctx.LoadModule(h, "VaultRaw"); err != nil {
+		return fmt.Errorf("loading the vault: %w", err)
+	}
+	if g.vault, ok = mod.(vaultModule); !ok {
+		return fmt.Errorf("vault module %T is none", mod)
+	}
+	if err := h.loadIdentity(ctx); err != nil {
+		return err
+	}
+	if err := h.loadProviders(); err != nil {
+		return err
+	}
+	return h.loadTools(ctx)
+}
+
+func (h *Handler) loadIdentity(ctx caddy.Context) error {
+	switch len(h.IdentitiesRaw) {
+	case 0:
+		return fmt.Errorf("no identity: say how people log in, for example `identity local { user <name> <hash> }`")
+	case 1:
+	default:
+		return fmt.Errorf("%d identities: one endpoint has exactly one, for now", len(h.IdentitiesRaw))
+	}
+	mods, err := ctx.LoadModule(h, "IdentitiesRaw")
+	if err != nil {
+		return fmt.Errorf("loading the identity: %w", err)
+	}
+	mod := mods.([]any)[0]
+	var ok bool
+	if h.guests.identity, ok = mod.(identityModule); !ok {
+		return fmt.Errorf("identity module %T is none", mod)
+	}
+	return nil
+}
+
+func (h *Handler) loadProviders() error {
+	h.guests.providers = make(map[string]*vaultclient.Provider)
+	for i, p := range h.Providers {
+		resolved, err := p.resolve()
+		if err != nil {
+			return fmt.Errorf("provider %d (%s): %w", i, p.Name, err)
+		}
+		if h.guests.providers[p.Name] != nil {
+			return fmt.Errorf("provider %d: the name %s is taken", i, p.Name)
+		}
+		h.guests.providers[p.Name] = resolved
+	}
+	h.guests.upstream = newUpstream(h.guests.providers)
+	return nil
+}
+
+func (h *Handler) loadTools(ctx caddy.Context) error {
+	var tools []mcphandler.Tool
+	if len(h.ToolsRaw) > 0 {
+		mods, err := ctx.LoadModule(h, "ToolsRaw")
+		if err != nil {
+			return fmt.Errorf("loading tools: %w", err)
+		}
+		for i, mod := range mods.([]any) {
+			tool, err := h.prepareTool(mod)
+			if err != nil {
+				return fmt.Errorf("tool %d: %w", i, err)
+			}
+			tools = append(tools, tool)
+		}
+	}
+	var err error
+	if h.guests.tools, err = mcphandler.NewStaticSource(tools); err != nil {
+		return fmt.Errorf("tools: %w", err)
+	}
+	return nil
+}
+
+func (h *Handler) prepareTool(mod any) (mcphandler.Tool, error) {
+	tool, ok := mod.(mcphandler.Tool)
+	if !ok {
+		return nil, fmt.Errorf("module %T is no tool", mod)
+	}
+	if user, ok := mod.(providerUser); ok {
+		if name := user.NeededProvider(); name != "" && h.guests.providers[name] == nil {
+			return nil, fmt.Errorf("provider %q is not declared; there %s", name, known(h.guests.providers))
+		}
+	}
+	if user, ok := mod.(upstreamUser); ok {
+		if err := user.UseUpstream(h.guests.upstream); err != nil {
+			return nil, err
+		}
+	}
+	return tool, nil
+}
+
+func known(providers map[string]*vaultclient.Provider) string {
+	if len(providers) == 0 {
+		return "is no provider"
+	}
+	var names []string
+	for name := range providers {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return "are: " + strings.Join(names, ", ")
+}

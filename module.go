@@ -1,0 +1,430 @@
+// Package altermcp registers the alter_mcp handler with Caddy: one directive
+// that makes a site a multi-user MCP server with its own OAuth 2.1
+// authorization server.
+//
+// The package is all that knows Caddy: configuration, life cycle and the joints
+// between the packages that do the work. Those are authserver, mcphandler,
+// vaultclient and store; none of them knows this one.
+package altermcp
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+)
+
+func init() {
+	caddy.RegisterModule(Handler{})
+}
+
+const (
+	defaultPath = "/mcp"
+	defaultName = "MCP server"
+)
+
+// Handler serves one MCP endpoint together with the OAuth endpoints, the pages
+// and the well-known documents that belong to it. A request for any other path
+// goes on to the next handler.
+type Handler struct {
+	// URL path of the MCP endpoint: a leading slash, no trailing one.
+	// Default: `/mcp`.
+	Path string `json:"path,omitempty"`
+
+	// Name of the server for people: on its pages, and in what clients show.
+	// Default: `MCP server`.
+	Name string `json:"name,omitempty"`
+
+	// What the model is told about the server when a client connects.
+	Instructions string `json:"instructions,omitempty"`
+
+	// The origins under which the endpoint is reached, such as
+	// `https://mcp.example.com`; the first is the canonical one. Needed behind a
+	// proxy that changes the host, and on a site for any host. Default: the
+	// host names of the site.
+	PublicURLs []string `json:"public_urls,omitempty"`
+
+	// Who shares people and grants with this endpoint. Endpoints of one realm
+	// know the same people, and a realm with a name of its own survives a
+	// change of the host name. Default: the canonical URL of the endpoint.
+	Realm string `json:"realm,omitempty"`
+
+	// Whether the well-known documents without a path, at the root of the host,
+	// are this endpoint's: `unless_claimed` by another endpoint of the site, or
+	// `claimed`. Default: not this endpoint's.
+	RootDocuments string `json:"root_documents,omitempty"`
+
+	// Also answer `/authorize`, `/token` and `/register` at the root of the
+	// host, where clients that read no metadata look. Other applications of the
+	// site may own these paths.
+	LegacyRoot bool `json:"legacy_root,omitempty"`
+
+	// Origins of web pages that may use the MCP endpoint from a browser. Own
+	// pages always may, and pages on this computer while the endpoint is on
+	// this computer.
+	Origins []string `json:"origins,omitempty"`
+
+	// The key that seals what is stored: 32 bytes in base64. Default: one that
+	// is made on the first start and kept in Caddy's storage.
+	EncryptionKey string `json:"encryption_key,omitempty"`
+
+	// Where clients, people and grants are stored. Default: SQLite in Caddy's
+	// data directory.
+	StoreRaw json.RawMessage `json:"store,omitempty" caddy:"namespace=http.alter_mcp.stores inline_key=type"`
+
+	// How people log in. Exactly one, for now.
+	IdentitiesRaw []json.RawMessage `json:"identities,omitempty" caddy:"namespace=http.alter_mcp.identities inline_key=type"`
+
+	// Where people's grants are kept. Default: the embedded one.
+	VaultRaw json.RawMessage `json:"vault,omitempty" caddy:"namespace=http.alter_mcp.vaults inline_key=type"`
+
+	// The services whose APIs tools call.
+	Providers []*Provider `json:"providers,omitempty"`
+
+	// What clients can call.
+	ToolsRaw []json.RawMessage `json:"tools,omitempty" caddy:"namespace=http.alter_mcp.tools inline_key=type"`
+
+	// Who may register as a client.
+	Registration *Registration `json:"registration,omitempty"`
+
+	// Which clients may describe themselves by a document at their URL.
+	ClientDocuments *ClientDocuments `json:"client_documents,omitempty"`
+
+	// Skip the consent page for a person who agreed to the same client before.
+	// Programs on a person's computer can pose as each other, so think twice.
+	RememberConsent bool `json:"remember_consent,omitempty"`
+
+	// How long things last.
+	Lifetimes *Lifetimes `json:"lifetimes,omitempty"`
+
+	// How much a request may ask for.
+	Limits *Limits `json:"limits,omitempty"`
+
+	logger *zap.Logger
+	ctx    caddy.Context
+	app    *App
+	guests guests
+	*opening
+}
+
+// opening is what becomes of a handler that serves, apart from its settings.
+type opening struct {
+	once    sync.Once
+	failure error
+	running *running
+	warned  sync.Once // one log line for requests that cannot be right
+}
+
+// Registration limits RFC 7591 registration of clients.
+type Registration struct {
+	// No client can register.
+	Off bool `json:"off,omitempty"`
+	// How many registrations one address may make at once; an IPv6 address
+	// counts as its /64. Default: 60.
+	Rate int `json:"rate,omitempty"`
+	// Over which time that many are allowed again. Default: 10m.
+	Window caddy.Duration `json:"window,omitempty"`
+	// The most clients that are kept. Default: 10000.
+	MaxClients int `json:"max_clients,omitempty"`
+	// After how long a client that never got a token is removed. Default: 24h.
+	UnusedFor caddy.Duration `json:"unused_for,omitempty"`
+	// After how long a client is removed that was used and has no living
+	// authorization. Default: 400d.
+	IdleFor caddy.Duration `json:"idle_for,omitempty"`
+}
+
+// ClientDocuments limits client ID metadata documents.
+type ClientDocuments struct {
+	// No such client is accepted.
+	Off bool `json:"off,omitempty"`
+	// Only documents of these hosts: names, or `*.example.com` for all below
+	// one. Default: any public host.
+	Hosts []string `json:"hosts,omitempty"`
+}
+
+// Lifetimes of an endpoint; zero means the default.
+type Lifetimes struct {
+	// Of an access token. At most 24h. Default: 1h.
+	AccessToken caddy.Duration `json:"access_token,omitempty"`
+	// Of an authorization code. At most 10m. Default: 60s.
+	Code caddy.Duration `json:"code,omitempty"`
+	// How long a person may take to log in. At most 1h. Default: 10m.
+	Login caddy.Duration `json:"login,omitempty"`
+	// Of a login in a browser without use. At most 400d. Default: 7d.
+	Session caddy.Duration `json:"session,omitempty"`
+	// Of a refresh token without use. At most 400d. Default: 90d.
+	Refresh caddy.Duration `json:"refresh,omitempty"`
+	// How long the predecessor of a refresh token still gives the same
+	// successor, for clients that lost the answer. At most 60s; 0 is off.
+	// Default: 30s.
+	RefreshGrace *caddy.Duration `json:"refresh_grace,omitempty"`
+	// Of a link to connect an account. At most 1h. Default: 15m.
+	ConnectLink caddy.Duration `json:"connect_link,omitempty"`
+	// Of an MCP session of the handshake revisions. At most 30d. Default: 7d.
+	MCPSession caddy.Duration `json:"mcp_session,omitempty"`
+	// How long verified tokens are accepted while the store does not answer.
+	// At most 1h. Default: 5m.
+	MaxStaleness caddy.Duration `json:"max_staleness,omitempty"`
+}
+
+// Limits of requests; zero means the default.
+type Limits struct {
+	// The most bytes of an MCP request. At most 64MiB. Default: 4MiB.
+	Body int64 `json:"body,omitempty"`
+	// How deep an MCP request may nest. At most 1000. Default: 64.
+	Nesting int `json:"nesting,omitempty"`
+	// The most messages of a batch, which only revision 2025-03-26 knows. At
+	// most 1000. Default: 32.
+	Batch int `json:"batch,omitempty"`
+	// The most tools in one answer of tools/list. At most 10000. Default: 200.
+	Page int `json:"page,omitempty"`
+}
+
+// CaddyModule implements caddy.Module.
+func (Handler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.alter_mcp",
+		New: func() caddy.Module { return new(Handler) },
+	}
+}
+
+// Provision fills in defaults, loads guests and checks what can be checked
+// without touching a file, a socket or a row: `caddy validate` and rejected
+// reloads run it too. The work begins in the app's Start.
+func (h *Handler) Provision(ctx caddy.Context) error {
+	h.ctx, h.logger, h.opening = ctx, ctx.Logger(), new(opening)
+	if h.Path == "" {
+		h.Path = defaultPath
+	}
+	if h.Name == "" {
+		h.Name = defaultName
+	}
+	if err := h.checkSettings(); err != nil {
+		return err
+	}
+	if err := h.loadGuests(ctx); err != nil {
+		return err
+	}
+	app, err := ctx.App("alter_mcp")
+	if err != nil {
+		return err
+	}
+	h.app = app.(*App)
+	h.app.register(h)
+	return nil
+}
+
+// Cleanup leaves what is shared. Caddy calls it after a failed Provision too.
+func (h *Handler) Cleanup() error {
+	if h.opening == nil || h.running == nil {
+		return nil
+	}
+	return h.running.close()
+}
+
+// open begins to serve, once: Start order between the HTTP app and ours is
+// random, so whichever comes first does it.
+func (h *Handler) open() error {
+	h.once.Do(func() { h.running, h.failure = h.start() })
+	return h.failure
+}
+
+// endpointKey carries the canonical URL of the endpoint for a request.
+type endpointKey struct{}
+
+// endpointOf returns the canonical URL of the MCP endpoint for r.
+func endpointOf(r *http.Request) string {
+	endpoint, _ := r.Context().Value(endpointKey{}).(string)
+	return endpoint
+}
+
+// ServeHTTP implements caddyhttp.MiddlewareHandler.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if err := h.open(); err != nil {
+		return caddyhttp.Error(http.StatusServiceUnavailable, err)
+	}
+	serve := h.running.route(r.URL.Path)
+	if serve == nil {
+		h.warnStripped(r)
+		withoutCookies(r)
+		return next.ServeHTTP(w, r)
+	}
+	origin, err := h.running.origins.of(r)
+	if err != nil {
+		h.warned.Do(func() {
+			h.logger.Warn("a request was refused because its host is none of this endpoint's; "+
+				"if people do reach it by that host, name it with public_url",
+				zap.String("host", r.Host), zap.Strings("public_url", h.running.origins.public), zap.Strings("site_hosts", h.running.origins.hosts))
+		})
+		http.Error(w, "this host is not served here", http.StatusMisdirectedRequest)
+		return nil
+	}
+	ctx := context.WithValue(r.Context(), endpointKey{}, origin+h.Path)
+	serve(w, r.WithContext(ctx))
+	return nil
+}
+
+// warnStripped tells the operator, once, of a handle_path around the directive:
+// it cuts off the prefix that the endpoint is known by.
+func (h *Handler) warnStripped(r *http.Request) {
+	original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
+	if !ok || original.URL == nil || original.URL.Path == r.URL.Path || h.running.route(original.URL.Path) == nil {
+		return
+	}
+	h.warned.Do(func() {
+		h.logger.Warn("the path of a request for this endpoint was rewritten before it came here; "+
+			"do not put alter_mcp into handle_path, and put try_files and rewrite into a handle block of their own",
+			zap.String("path", h.Path))
+	})
+}
+
+// withoutCookies removes the cookies of all endpoints before a request goes on
+// to handlers that have no business with them.
+func withoutCookies(r *http.Request) {
+	cookies := r.Cookies()
+	if !slices.ContainsFunc(cookies, isOwnCookie) {
+		return
+	}
+	r.Header.Del("Cookie")
+	for _, c := range cookies {
+		if !isOwnCookie(c) {
+			r.AddCookie(c)
+		}
+	}
+}
+
+func isOwnCookie(c *http.Cookie) bool {
+	return strings.HasPrefix(strings.TrimPrefix(c.Name, "__Secure-"), "alter_mcp_")
+}
+
+// checkSettings reports the first setting that cannot work.
+func (h *Handler) checkSettings() error {
+	if err := checkPath(h.Path); err != nil {
+		return err
+	}
+	switch h.RootDocuments {
+	case "", rootUnlessClaimed, rootClaimed:
+	default:
+		return fmt.Errorf("root_documents %q: want %s or %s", h.RootDocuments, rootUnlessClaimed, rootClaimed)
+	}
+	if h.EncryptionKey != "" {
+		text, err := expandSecret("encryption_key", h.EncryptionKey)
+		if err != nil {
+			return err
+		}
+		if h.guests.key, err = parseKey(text); err != nil {
+			return fmt.Errorf("encryption_key: %w", err)
+		}
+	}
+	if err := h.checkOrigins(); err != nil {
+		return err
+	}
+	return h.checkBounds()
+}
+
+// Values of Handler.RootDocuments.
+const (
+	rootUnlessClaimed = "unless_claimed"
+	rootClaimed       = "claimed"
+)
+
+// checkPath refuses paths that the well-known rules and exact matching cannot
+// work with.
+func checkPath(p string) error {
+	switch {
+	case p == "/":
+		return fmt.Errorf("path %q: the endpoint cannot be the root of the site yet; use a path such as /mcp", p)
+	case !strings.HasPrefix(p, "/") || strings.HasSuffix(p, "/") || strings.Contains(p, "//"):
+		return fmt.Errorf("path %q: want a path such as /mcp, with a leading slash and no trailing one", p)
+	case strings.HasPrefix(p, "/.well-known"):
+		return fmt.Errorf("path %q: /.well-known is reserved (RFC 8615)", p)
+	}
+	for segment := range strings.SplitSeq(p[1:], "/") {
+		if segment == "." || segment == ".." || strings.ContainsFunc(segment, notUnreserved) {
+			return fmt.Errorf("path %q: want letters, digits and - . _ ~ in its segments", p)
+		}
+	}
+	return nil
+}
+
+func notUnreserved(c rune) bool {
+	return !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("-._~", c))
+}
+
+// checkOrigins resolves and checks public_url and origin.
+func (h *Handler) checkOrigins() error {
+	for _, raw := range h.PublicURLs {
+		text, err := expandSecret("public_url", raw)
+		if err != nil {
+			return err
+		}
+		// The SDK's base_url is the URL of the endpoint; both forms are taken.
+		origin, err := parseOrigin(strings.TrimSuffix(strings.TrimSuffix(text, "/"), h.Path))
+		if err != nil {
+			return fmt.Errorf("public_url %w", err)
+		}
+		if strings.HasPrefix(origin, "http:") && !isLoopbackOrigin(origin) {
+			return fmt.Errorf("public_url %q: OAuth needs https, except on loopback", text)
+		}
+		h.guests.public = append(h.guests.public, origin)
+	}
+	for _, raw := range h.Origins {
+		origin, err := parseOrigin(raw)
+		if err != nil {
+			return fmt.Errorf("origin %w", err)
+		}
+		h.guests.browserOrigins = append(h.guests.browserOrigins, origin)
+	}
+	return nil
+}
+
+// checkBounds checks lifetimes and limits that no other package checks.
+func (h *Handler) checkBounds() error {
+	if l := h.Lifetimes; l != nil {
+		for name, b := range map[string]struct{ value, most time.Duration }{
+			"connect_link":  {time.Duration(l.ConnectLink), time.Hour},
+			"mcp_session":   {time.Duration(l.MCPSession), 30 * 24 * time.Hour},
+			"access_token":  {time.Duration(l.AccessToken), 24 * time.Hour},
+			"code":          {time.Duration(l.Code), 10 * time.Minute},
+			"login":         {time.Duration(l.Login), time.Hour},
+			"session":       {time.Duration(l.Session), 400 * 24 * time.Hour},
+			"refresh":       {time.Duration(l.Refresh), 400 * 24 * time.Hour},
+			"max_staleness": {time.Duration(l.MaxStaleness), time.Hour},
+		} {
+			if b.value < 0 || b.value > b.most {
+				return fmt.Errorf("lifetimes: %s %v: want more than 0 and at most %v", name, b.value, b.most)
+			}
+		}
+		if g := l.RefreshGrace; g != nil && (*g < 0 || time.Duration(*g) > time.Minute) {
+			return fmt.Errorf("lifetimes: refresh_grace %v: want 0 to 60s", time.Duration(*g))
+		}
+	}
+	if l := h.Limits; l != nil {
+		for name, b := range map[string]struct{ value, most int64 }{
+			"body": {l.Body, 64 << 20}, "nesting": {int64(l.Nesting), 1000},
+			"batch": {int64(l.Batch), 1000}, "page": {int64(l.Page), 10_000},
+		} {
+			if b.value < 0 || b.value > b.most {
+				return fmt.Errorf("limits: %s %d: want more than 0 and at most %d", name, b.value, b.most)
+			}
+		}
+	}
+	return nil
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddy.CleanerUpper          = (*Handler)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
+	_ caddyfile.Unmarshaler       = (*Handler)(nil)
+)

@@ -1,0 +1,325 @@
+package altermcp
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+)
+
+const oneEndpoint = "http://localhost:PORT {\nalter_mcp {\n" + identityAlice + "}\n}\n"
+
+// Security DISC-03, DISC-05 to DISC-09, DISC-13: each form in which clients look
+// for metadata.
+func TestMetadataIsAtEveryURL(t *testing.T) {
+	s := serve(t, oneEndpoint)
+	endpoint := "http://localhost:" + s.port + "/mcp"
+	for path, member := range map[string]string{
+		"/.well-known/oauth-protected-resource/mcp":   "resource",
+		"/.well-known/oauth-protected-resource/mcp/":  "resource",
+		"/.well-known/oauth-protected-resource":       "resource",
+		"/.well-known/oauth-protected-resource/":      "resource",
+		"/mcp/.well-known/oauth-protected-resource":   "resource",
+		"/.well-known/oauth-authorization-server/mcp": "issuer",
+		"/.well-known/oauth-authorization-server":     "issuer",
+		"/mcp/.well-known/oauth-authorization-server": "issuer",
+		"/.well-known/openid-configuration/mcp":       "issuer",
+		"/.well-known/openid-configuration":           "issuer",
+		"/mcp/.well-known/openid-configuration":       "issuer",
+		"/mcp/.well-known/openid-configuration/":      "issuer",
+	} {
+		if a := s.do("GET", "localhost:PORT", path); a.status != 200 || a.member(member) != endpoint {
+			t.Errorf("GET %s = %d, %s = %q, want %q", path, a.status, member, a.member(member), endpoint)
+		}
+		if a := s.do("HEAD", "localhost:PORT", path); a.status != 200 || a.body != "" {
+			t.Errorf("HEAD %s = %d %q", path, a.status, a.body)
+		}
+		if a := s.do("OPTIONS", "localhost:PORT", path); a.status != 204 || a.header.Get("Access-Control-Allow-Origin") != "*" {
+			t.Errorf("OPTIONS %s = %d %v", path, a.status, a.header)
+		}
+	}
+	for _, path := range []string{"/.well-known/oauth-protected-resource/other", "/.well-known/oauth-authorization-server/mcp/x", "/token", "/mcpx", "/"} {
+		if a := s.do("GET", "localhost:PORT", path); strings.Contains(a.body, "issuer") || a.status == 405 {
+			t.Errorf("GET %s = %d %s, want nothing of ours", path, a.status, a.body)
+		}
+	}
+	for _, path := range []string{"/mcp/introspect", "/mcp/approve", "/mcp/assets/x.css"} {
+		if a := s.do("GET", "localhost:PORT", path); a.status != 404 {
+			t.Errorf("GET %s = %d, want 404", path, a.status)
+		}
+	}
+}
+
+// Security DISC-01, DISC-02, DISC-16: the endpoint, with and without a slash.
+func TestChallenge(t *testing.T) {
+	s := serve(t, oneEndpoint)
+	want := `Bearer resource_metadata="http://localhost:` + s.port + `/.well-known/oauth-protected-resource/mcp", scope="mcp"`
+	for _, path := range []string{"/mcp", "/mcp/"} {
+		for _, method := range []string{"GET", "POST", "DELETE"} {
+			if a := s.do(method, "localhost:PORT", path); a.status != 401 || a.header.Get("WWW-Authenticate") != want {
+				t.Errorf("%s %s = %d %q, want 401 %q", method, path, a.status, a.header.Get("WWW-Authenticate"), want)
+			}
+		}
+	}
+}
+
+// Security DISC-17, MCP-33: only hosts of the site, and behind a proxy only what
+// a trusted one says.
+func TestHosts(t *testing.T) {
+	const prm = "/.well-known/oauth-protected-resource/mcp"
+	https := []string{"X-Forwarded-Proto", "https", "X-Forwarded-Host", "mcp.example.com"}
+	for name, tc := range map[string]struct {
+		sites, host string
+		header      []string
+		want        string // resource, or empty for 421
+	}{
+		"any host: localhost":            {"http://:PORT {\nalter_mcp {\n" + identityAlice + "}\n}\n", "localhost:PORT", nil, "http://localhost:PORT/mcp"},
+		"any host: 127.0.0.1":            {"http://:PORT {\nalter_mcp {\n" + identityAlice + "}\n}\n", "127.0.0.1:PORT", nil, "http://127.0.0.1:PORT/mcp"},
+		"any host: a foreign one":        {"http://:PORT {\nalter_mcp {\n" + identityAlice + "}\n}\n", "evil.example", nil, ""},
+		"any host: another port":         {"http://:PORT {\nalter_mcp {\n" + identityAlice + "}\n}\n", "localhost:1", nil, ""},
+		"any host: forwarded, untrusted": {"http://:PORT {\nalter_mcp {\n" + identityAlice + "}\n}\n", "localhost:PORT", https, "http://localhost:PORT/mcp"},
+		"public_url: its host":           {"http://:PORT {\nalter_mcp {\npublic_url https://mcp.example.com\n" + identityAlice + "}\n}\n", "mcp.example.com", nil, "https://mcp.example.com/mcp"},
+		"public_url: with the path":      {"http://:PORT {\nalter_mcp {\npublic_url https://mcp.example.com/mcp\n" + identityAlice + "}\n}\n", "MCP.example.com.", nil, "https://mcp.example.com/mcp"},
+		"public_url: another host":       {"http://:PORT {\nalter_mcp {\npublic_url https://mcp.example.com\n" + identityAlice + "}\n}\n", "localhost:PORT", nil, ""},
+		"public_url: the second":         {"http://:PORT {\nalter_mcp {\npublic_url https://a.example https://b.example:8443\n" + identityAlice + "}\n}\n", "b.example:8443", nil, "https://b.example:8443/mcp"},
+		"hosts: the first":               {"http://a.example:PORT, http://b.example:PORT {\nalter_mcp {\n" + identityAlice + "}\n}\n", "a.example:PORT", nil, "http://a.example:PORT/mcp"},
+		"hosts: the second":              {"http://a.example:PORT, http://b.example:PORT {\nalter_mcp {\n" + identityAlice + "}\n}\n", "b.example", nil, "http://b.example/mcp"},
+		"behind a trusted proxy":         {"http://mcp.example.com:PORT {\nalter_mcp {\n" + identityAlice + "}\n}\n", "mcp.example.com", https, "https://mcp.example.com/mcp"},
+		"a foreign forwarded host":       {"http://mcp.example.com:PORT {\nalter_mcp {\n" + identityAlice + "}\n}\n", "mcp.example.com", []string{"X-Forwarded-Host", "evil.example"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			options := ""
+			if strings.Contains(name, "trusted proxy") || strings.Contains(name, "foreign forwarded") {
+				options = "servers {\ntrusted_proxies static 127.0.0.1/32\n}\n"
+			}
+			s := serveWith(t, options, tc.sites)
+			a := s.do("GET", tc.host, prm, tc.header...)
+			want := strings.ReplaceAll(tc.want, "PORT", s.port)
+			if want == "" && a.status != 421 || want != "" && a.member("resource") != want {
+				t.Errorf("resource = %d %q, want %q (empty: 421)", a.status, a.member("resource"), want)
+			}
+			if strings.Contains(a.body, "evil") {
+				t.Errorf("the foreign host shows up: %s", a.body)
+			}
+		})
+	}
+}
+
+// Must show 4: beside other directives, endpoints and sites; other paths are
+// untouched.
+func TestBesideOtherSites(t *testing.T) {
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = w.Write([]byte("upstream " + r.URL.Path + " " + r.Header.Get("Cookie")))
+	}))
+	defer upstream.Close()
+	host := strings.TrimPrefix(upstream.URL, "http://")
+	endpoint := "alter_mcp {\n" + identityAlice + "}\n"
+	for name, tc := range map[string]struct {
+		site  string
+		other string // path beside the endpoint
+		want  string // in its answer
+	}{
+		"reverse_proxy":           {endpoint + "reverse_proxy " + host + "\n", "/mcpx", "upstream /mcpx"},
+		"reverse_proxy, below":    {endpoint + "reverse_proxy " + host + "\n", "/mcp/other", "upstream /mcp/other"},
+		"reverse_proxy, other":    {endpoint + "reverse_proxy " + host + "\n", "/.well-known/oauth-protected-resource/other", "upstream"},
+		"reverse_proxy, OAuth":    {endpoint + "reverse_proxy " + host + "\n", "/token", "upstream /token"},
+		"reverse_proxy, case":     {endpoint + "reverse_proxy " + host + "\n", "/MCP", "upstream /MCP"},
+		"file_server":             {endpoint + "root * DIR/www\nfile_server\n", "/hello.txt", "hello file"},
+		"handle":                  {endpoint + "handle {\nrespond \"handled {path}\"\n}\n", "/x", "handled /x"},
+		"route":                   {"route {\n" + endpoint + "respond \"routed {path}\"\n}\n", "/x", "routed /x"},
+		"try_files in handle":     {endpoint + "handle {\nroot * DIR/www\ntry_files {path} /index.html\nfile_server\n}\n", "/page", "index file"},
+		"a second endpoint":       {endpoint + "alter_mcp /two {\n" + identityAlice + "}\nrespond other\n", "/x", "other"},
+		"a nested endpoint":       {endpoint + "alter_mcp /mcp/two {\n" + identityAlice + "}\nrespond other\n", "/mcp/three", "other"},
+		"handlers before it, too": {"header X-Site yes\n" + endpoint + "respond other\n", "/x", "other"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := serve(t, "http://localhost:PORT {\n"+tc.site+"}\nhttp://other.example:PORT {\nrespond \"the other site\"\n}\n")
+			if a := s.do("GET", "localhost:PORT", tc.other, "Cookie", "alter_mcp_12345678=secret; own=1"); !strings.Contains(a.body, tc.want) {
+				t.Errorf("GET %s = %d %q, want %q", tc.other, a.status, a.body, tc.want)
+			}
+			if a := s.do("POST", "localhost:PORT", "/mcp"); a.status != 401 {
+				t.Errorf("POST /mcp = %d, want 401", a.status)
+			}
+			for _, path := range []string{"/two", "/mcp/two"} {
+				if !strings.Contains(tc.site, "alter_mcp "+path+" ") {
+					continue
+				}
+				a := s.do("GET", "localhost:PORT", "/.well-known/oauth-authorization-server"+path)
+				if want := "http://localhost:" + s.port + path; a.member("issuer") != want {
+					t.Errorf("issuer of the second endpoint = %q, want %q", a.member("issuer"), want)
+				}
+			}
+			if a := s.do("GET", "other.example:PORT", "/mcp"); a.body != "the other site" {
+				t.Errorf("the other site's /mcp = %q", a.body)
+			}
+		})
+	}
+}
+
+func TestBasicAuthOfTheSiteCoversTheEndpoint(t *testing.T) {
+	s := serve(t, "http://localhost:PORT {\nbasic_auth {\nalice "+aliceHash+"\n}\nalter_mcp {\n"+identityAlice+"}\n}\n")
+	for _, path := range []string{"/mcp", "/.well-known/oauth-protected-resource/mcp", "/mcp/register"} {
+		if a := s.do("GET", "localhost:PORT", path); a.status != 401 || !strings.HasPrefix(a.header.Get("WWW-Authenticate"), "Basic") {
+			t.Errorf("GET %s = %d %q, want Caddy's own 401", path, a.status, a.header.Get("WWW-Authenticate"))
+		}
+	}
+}
+
+// Cookies of endpoints are not for the handlers after them.
+func TestCookiesArePassedOnWithoutOurs(t *testing.T) {
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = w.Write([]byte(r.Header.Get("Cookie")))
+	}))
+	defer upstream.Close()
+	s := serve(t, "http://localhost:PORT {\nalter_mcp {\n"+identityAlice+"}\nreverse_proxy "+strings.TrimPrefix(upstream.URL, "http://")+"\n}\n")
+	// Caddy's matcher ignores letter case, our list does not: this passes by us.
+	a := s.do("GET", "localhost:PORT", "/MCP/login", "Cookie", "a=1; alter_mcp_0=x; __Secure-alter_mcp_0_b=y; b=2")
+	if a.body != "a=1; b=2" {
+		t.Errorf("cookies passed on = %q, want a and b", a.body)
+	}
+}
+
+func TestRootDocuments(t *testing.T) {
+	for name, tc := range map[string]struct{ first, second, want string }{
+		"the first has them":     {"", "", "/one"},
+		"unless another says so": {"", "root\n", "/two"},
+		"or it says so itself":   {"root\n", "", "/one"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := serve(t, "http://localhost:PORT {\nalter_mcp /one {\n"+tc.first+identityAlice+"}\nalter_mcp /two {\n"+tc.second+identityAlice+"}\n}\n")
+			a := s.do("GET", "localhost:PORT", "/.well-known/oauth-authorization-server")
+			if want := "http://localhost:" + s.port + tc.want; a.member("issuer") != want {
+				t.Errorf("issuer at the root = %q, want %q", a.member("issuer"), want)
+			}
+		})
+	}
+	s := serve(t, "http://localhost:PORT {\n}\n")
+	if err := s.load("", "http://localhost:PORT {\nalter_mcp /one {\nroot\n"+identityAlice+"}\nalter_mcp /two {\nroot\n"+identityAlice+"}\n}\n"); err == nil || !strings.Contains(err.Error(), "root") {
+		t.Errorf("two that say root: %v, want an error", err)
+	}
+}
+
+func TestLegacyRoot(t *testing.T) {
+	s := serve(t, "http://localhost:PORT {\nalter_mcp {\nlegacy_root\n"+identityAlice+"}\n}\n")
+	for path, want := range map[string]int{"/authorize": 400, "/token": 405, "/register": 405} {
+		if a := s.do("GET", "localhost:PORT", path); a.status != want {
+			t.Errorf("GET %s = %d, want %d", path, a.status, want)
+		}
+	}
+}
+
+// The matcher and the handler have one list of paths.
+func TestRoutesServeWhatIsMatched(t *testing.T) {
+	s := serve(t, "http://localhost:PORT {\nalter_mcp {\nlegacy_root\n"+identityAlice+"}\nrespond \"not ours\"\n}\n")
+	h := &Handler{Path: "/mcp", RootDocuments: rootUnlessClaimed, LegacyRoot: true}
+	for _, path := range h.ownPaths() {
+		if a := s.do("GET", "localhost:PORT", strings.ReplaceAll(path, "*", "x")); a.body == "not ours" {
+			t.Errorf("%s is matched and not served", path)
+		}
+	}
+}
+
+// Must show 3: nothing is touched by `caddy validate`.
+func TestValidateLeavesTheDataDirectoryEmpty(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("XDG_DATA_HOME", dir)
+	t.Setenv("XDG_CONFIG_HOME", dir)
+	cfg, err := adaptJSON("{\nadmin off\nstorage file_system " + dir + "\n}\nhttp://localhost:1 {\nalter_mcp {\nstore sqlite " + dir + "/x/y.db\n" + identityAlice + "}\n}\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c caddy.Config
+	if err := caddy.StrictUnmarshalJSON(cfg, &c); err != nil {
+		t.Fatal(err)
+	}
+	if err := caddy.Validate(&c); err != nil {
+		t.Fatal(err)
+	}
+	if files := filesBelow(t, dir); len(files) > 0 {
+		t.Errorf("validating made %v", files)
+	}
+}
+
+// Must show 3: the examples are as `caddy fmt` writes them, and they are valid.
+func TestExamples(t *testing.T) {
+	for _, name := range []string{"KEY", "ALTER_MCP_KEY"} {
+		t.Setenv(name, "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=")
+	}
+	for _, name := range []string{
+		"ALICE_HASH", "BOB_HASH", "GOOGLE_CLIENT_ID", "GOOGLE_CLIENT_SECRET", "GITHUB_CLIENT_ID", "GITHUB_CLIENT_SECRET",
+		"TRACKER_CLIENT_ID", "TRACKER_CLIENT_SECRET",
+	} {
+		t.Setenv(name, aliceHash)
+	}
+	dir := t.TempDir()
+	t.Setenv("XDG_DATA_HOME", dir)
+	examples := map[string]string{"README.md": shortestCaddyfile(t)}
+	for _, file := range []string{"Caddyfile.example", "demo/Caddyfile"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		examples[file] = string(text)
+	}
+	for name, text := range examples {
+		t.Run(name, func(t *testing.T) {
+			if got := string(caddyfile.Format([]byte(text))); got != text {
+				t.Errorf("caddy fmt changes it to:\n%s", got)
+			}
+			if strings.HasPrefix(name, "demo/") {
+				return // it needs the demo's module; the end-to-end tests run it
+			}
+			cfg, err := adaptJSON(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var c caddy.Config
+			if err := caddy.StrictUnmarshalJSON(cfg, &c); err != nil {
+				t.Fatal(err)
+			}
+			if err := caddy.Validate(&c); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// shortestCaddyfile is the first Caddyfile in README.md.
+func shortestCaddyfile(t *testing.T) string {
+	t.Helper()
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(readme), "## The shortest Caddyfile\n\n```\n")
+	text, _, ok := strings.Cut(rest, "```")
+	if !ok {
+		t.Fatal("README.md has no shortest Caddyfile")
+	}
+	return text
+}
+
+// Each setting has a line in README.md and one in Caddyfile.example.
+func TestSettingsAreDocumented(t *testing.T) {
+	for file, exempt := range map[string][]string{
+		"README.md": nil,
+		// One request and one schema of each kind would make the example long.
+		"Caddyfile.example": {"input_schema", "output_schema", "respond", "put", "patch", "delete", "head", "form", "max_length"},
+	} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		words := strings.FieldsFunc(string(text), func(c rune) bool { return strings.ContainsRune(" \n\t`*|,(){}", c) })
+		for _, setting := range documentedSettings(t) {
+			if !slices.Contains(words, setting) && !slices.Contains(exempt, setting) {
+				t.Errorf("%s does not name the setting %s", file, setting)
+			}
+		}
+	}
+}

@@ -1,0 +1,78 @@
+package altermcp
+
+import "strings"
+
+// Paths of an endpoint below its own, final because operators type two of them
+// into other consoles. Those of later versions are reserved already.
+const (
+	pathLoginCallback   = "/login/callback"   // redirect URI at the identity provider
+	pathConnectCallback = "/connect/callback" // redirect URI at every provider
+	pathAssets          = "/assets/"
+)
+
+// subPaths are the paths below an endpoint's own path.
+func subPaths() []string {
+	return []string{
+		"/authorize", "/token", "/register", "/revoke", "/introspect", "/jwks.json",
+		"/login", pathLoginCallback, "/consent", "/connect", pathConnectCallback,
+		"/approve", "/account", "/logout",
+	}
+}
+
+// Names of well-known documents.
+const (
+	docResource = "oauth-protected-resource"   // RFC 9728 section 3
+	docServer   = "oauth-authorization-server" // RFC 8414 section 3
+	docOpenID   = "openid-configuration"       // what OpenID clients look for
+	wellKnown   = "/.well-known/"
+)
+
+func wellKnownDocs() []string { return []string{docResource, docServer, docOpenID} }
+
+// legacyRootPaths are where clients of revision 2025-03-26, and those that find
+// no metadata, look for the authorization server.
+func legacyRootPaths() []string { return []string{"/authorize", "/token", "/register"} }
+
+// ownPaths lists every path of an endpoint: the Caddyfile directive matches
+// these and the handler answers these; there is no second list. Exact paths,
+// but for the stylesheet, whose name changes with its content.
+func (h *Handler) ownPaths() []string {
+	p := h.Path
+	paths := []string{p, p + "/"}
+	for _, sub := range subPaths() {
+		paths = append(paths, p+sub)
+	}
+	paths = append(paths, p+pathAssets+"*")
+	for _, doc := range wellKnownDocs() {
+		for _, at := range []string{wellKnown + doc + p, p + wellKnown + doc} {
+			paths = append(paths, at, at+"/")
+		}
+	}
+	if h.RootDocuments != "" {
+		for _, doc := range wellKnownDocs() {
+			paths = append(paths, wellKnown+doc, wellKnown+doc+"/")
+		}
+	}
+	if h.LegacyRoot {
+		paths = append(paths, legacyRootPaths()...)
+	}
+	return paths
+}
+
+// collides reports whether another endpoint's path is one of the paths of an
+// endpoint at p, or lies in its well-known tree.
+func collides(p, other string) bool {
+	rest, below := strings.CutPrefix(other, p)
+	if !below {
+		return false
+	}
+	if strings.HasPrefix(rest, "/.well-known/") || strings.HasPrefix(rest, pathAssets) {
+		return true
+	}
+	for _, sub := range subPaths() {
+		if rest == sub {
+			return true
+		}
+	}
+	return rest == ""
+}

@@ -1,0 +1,62 @@
+package altermcp
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/alter-mcp/caddy-alter-mcp/vaultclient"
+)
+
+// Provider declares a service whose API tools call, and the OAuth client that
+// the operator registered there. What is not set comes from the preset of its
+// name, if there is one.
+type Provider struct {
+	// Name of the provider in this configuration: letters, digits and `-_`. The
+	// presets are `google`, `github` and `slack`.
+	Name string `json:"name,omitempty"`
+
+	// Use this preset, when the name is another.
+	Preset string `json:"preset,omitempty"`
+
+	// Client ID of the OAuth client registered at the provider; placeholders
+	// are allowed. Required.
+	ClientID string `json:"client_id,omitempty"`
+
+	// Its secret; placeholders are allowed.
+	ClientSecret string `json:"client_secret,omitempty"`
+
+	vaultclient.Provider
+}
+
+// resolve fills in the preset and the secrets.
+func (p *Provider) resolve() (*vaultclient.Provider, error) {
+	if p.Name == "" || strings.Trim(strings.ToLower(p.Name), "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+		return nil, fmt.Errorf("name %q: want letters, digits, - and _", p.Name)
+	}
+	out := p.Provider
+	out.Name = p.Name
+	preset := p.Preset
+	if preset == "" {
+		preset = p.Name
+	}
+	if base, ok := vaultclient.Preset(preset); ok {
+		out.Merge(base)
+	} else if p.Preset != "" {
+		return nil, fmt.Errorf("preset %q: there are %s", p.Preset, strings.Join(vaultclient.PresetNames(), ", "))
+	}
+	if out.Title == "" {
+		out.Title = p.Name
+	}
+	var err error
+	if out.ClientID, err = expandSecret("client_id", p.ClientID); err != nil {
+		return nil, err
+	}
+	if p.ClientSecret != "" {
+		secret, err := expandSecret("client_secret", p.ClientSecret)
+		if err != nil {
+			return nil, err
+		}
+		out.ClientSecret = vaultclient.NewSecret(secret)
+	}
+	return &out, out.Validate()
+}

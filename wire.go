@@ -1,0 +1,133 @@
+package altermcp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"github.com/alter-mcp/caddy-alter-mcp/authserver"
+	"github.com/alter-mcp/caddy-alter-mcp/mcphandler"
+	"github.com/alter-mcp/caddy-alter-mcp/vaultclient"
+	"github.com/alter-mcp/caddy-alter-mcp/vaultclient/local"
+)
+
+// This file joins the packages that do not know each other. No decision is
+// taken here.
+
+// authenticator gives mcphandler the callers that authserver knows.
+type authenticator struct{ server *authserver.Server }
+
+// Authenticate implements [mcphandler.Authenticator].
+func (a authenticator) Authenticate(r *http.Request) (*mcphandler.Caller, error) {
+	token, err := bearerToken(r)
+	if err != nil {
+		return nil, err
+	}
+	endpoint := endpointOf(r)
+	access, err := a.server.Verify(r.Context(), token, endpoint)
+	switch {
+	case errors.Is(err, authserver.ErrInvalidToken):
+		return nil, fmt.Errorf("%w: %w", mcphandler.ErrInvalidToken, err)
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", mcphandler.ErrUnavailable, err)
+	}
+	profile := &access.User.Profile
+	return &mcphandler.Caller{
+		UserID: access.User.ID, Email: profile.Email, Name: profile.Name, Claims: profile.Claims,
+		ClientID: access.ClientID, ClientName: access.ClientName,
+		Scopes: access.Scopes, Expiry: access.Expiry, Endpoint: endpoint,
+	}, nil
+}
+
+// bearerToken finds the access token, in the header and nowhere else (OAuth 2.1
+// section 5.1).
+func bearerToken(r *http.Request) (string, error) {
+	headers := r.Header.Values("Authorization")
+	if len(headers) == 0 {
+		return "", mcphandler.ErrNoToken
+	}
+	if len(headers) > 1 {
+		return "", fmt.Errorf("%w: more than one Authorization header", mcphandler.ErrInvalidToken)
+	}
+	scheme, token, _ := strings.Cut(headers[0], " ")
+	if !strings.EqualFold(scheme, "bearer") {
+		return "", mcphandler.ErrNoToken
+	}
+	if token = strings.TrimSpace(token); token == "" {
+		return "", fmt.Errorf("%w: it is empty", mcphandler.ErrInvalidToken)
+	}
+	return token, nil
+}
+
+// upstream sends tools' requests with the grants of the vault.
+type upstream struct {
+	providers map[string]*vaultclient.Provider
+	base      http.RoundTripper
+	// Set when the endpoint starts, before any tool is called.
+	vault      vault
+	transports map[string]*vaultclient.Transport
+}
+
+func newUpstream(providers map[string]*vaultclient.Provider) *upstream {
+	return &upstream{providers: providers, base: vaultclient.NewBase()}
+}
+
+// use gives the upstream its vault.
+func (u *upstream) use(v vault) {
+	u.vault = v
+	u.transports = make(map[string]*vaultclient.Transport, len(u.providers))
+	for name, p := range u.providers {
+		u.transports[name] = &vaultclient.Transport{Provider: p, Vault: v, Base: u.base}
+	}
+}
+
+// Do implements [mcphandler.Upstream].
+func (u *upstream) Do(caller *mcphandler.Caller, need mcphandler.Need, req *http.Request) (*http.Response, error) {
+	if need.Provider == "" {
+		return u.base.RoundTrip(req) // a RoundTripper follows no redirect
+	}
+	grant := vaultclient.Request{UserID: caller.UserID, Provider: need.Provider, Scopes: need.Scopes}
+	resp, err := u.transports[need.Provider].RoundTrip(req.WithContext(vaultclient.WithRequest(req.Context(), grant)))
+	var connect *vaultclient.ConnectError
+	switch {
+	case errors.As(err, &connect):
+		return nil, u.connectError(caller, grant, connect)
+	case errors.Is(err, vaultclient.ErrUnavailable):
+		return nil, &mcphandler.ToolError{
+			Message: u.providers[need.Provider].Title + " cannot be reached at the moment. Try again in a minute.", Cause: err,
+		}
+	}
+	return resp, err
+}
+
+func (u *upstream) connectError(caller *mcphandler.Caller, grant vaultclient.Request, cause *vaultclient.ConnectError) error {
+	link, err := u.vault.ConnectURL(caller.Endpoint, grant)
+	if err != nil {
+		return fmt.Errorf("making a link to connect: %w", err)
+	}
+	return &mcphandler.ConnectError{
+		Provider: grant.Provider, Title: u.providers[grant.Provider].Title, Reason: cause.Reason, URL: link,
+	}
+}
+
+// browser tells the vault's pages who is logged in.
+type browser struct{ server *authserver.Server }
+
+// Person implements [local.Browser].
+func (b browser) Person(w http.ResponseWriter, r *http.Request) (local.Person, bool) {
+	p, ok := b.server.Person(w, r)
+	return local.Person{UserID: p.UserID, Name: p.Name, Email: p.Email, Session: p.Session}, ok
+}
+
+// recordCall writes the audit line of a tools/call.
+func recordCall(log *zap.Logger) func(context.Context, mcphandler.CallRecord) {
+	return func(_ context.Context, rec mcphandler.CallRecord) {
+		log.Info("tool called",
+			zap.String("user", rec.Caller.UserID), zap.String("client_id", rec.Caller.ClientID),
+			zap.String("tool", rec.Tool), zap.String("outcome", rec.Outcome), zap.Duration("duration", rec.Duration))
+	}
+}
