@@ -1,0 +1,39 @@
+# make run   sets up and runs the demo on http://localhost:8000/mcp
+# make test  sets up and runs every test, stage by stage
+
+WORK ?= $(CURDIR)/.work
+GO   ?= go
+
+.PHONY: run test test-lint test-go test-e2e build clean help
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+run:
+	@cat demo/welcome.txt
+	@mkdir -p .demo
+	$(GO) run ./cmd/caddy run --config demo/Caddyfile
+
+build:
+	$(GO) build -o $(WORK)/caddy ./cmd/caddy
+
+test:
+	@WORK=$(WORK) ./test.sh test-lint test-go test-e2e
+
+# The formatter, vet and the linters of .golangci.yml.
+test-lint:
+	test -z "$$(gofmt -l . | tee /dev/stderr)"
+	$(GO) vet ./...
+	cd e2e && $(GO) vet ./...
+	$(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run ./...
+
+# Needs nothing but Go.
+test-go:
+	$(GO) test $(TESTFLAGS) -race -count=1 ./...
+
+# Real clients, the official suite, xcaddy: they are installed into $(WORK).
+test-e2e:
+	E2E_WORK=$(WORK)/e2e ./e2e/run
+
+clean:
+	rm -rf .work .demo
