@@ -24,6 +24,7 @@ import (
 //	    scope_separator   <text>
 //	    token_field       <name>
 //	    no_pkce
+//	    scopes_add_up
 //	}
 func (h *Handler) unmarshalProvider(d *caddyfile.Dispenser) error {
 	p := new(Provider)
@@ -62,6 +63,8 @@ func (p *Provider) unmarshalSetting(d *caddyfile.Dispenser) error {
 		return manyArgs(d, &p.APIHosts)
 	case "no_pkce":
 		return noArgs(d, &p.NoPKCE)
+	case "scopes_add_up":
+		return noArgs(d, &p.ScopesAddUp)
 	}
 	texts := map[string]*string{
 		"preset": &p.Preset, "title": &p.Title, "client_id": &p.ClientID, "client_secret": &p.ClientSecret,
@@ -73,7 +76,7 @@ func (p *Provider) unmarshalSetting(d *caddyfile.Dispenser) error {
 		return oneArg(d, text)
 	}
 	return unknown(d, "provider", "api_hosts", "authorization_url", "authorize_param", "client_id", "client_secret",
-		"no_pkce", "preset", "revocation_url", "scope_param", "scope_separator", "scopes", "title", "token_auth",
+		"no_pkce", "preset", "revocation_url", "scope_param", "scope_separator", "scopes", "scopes_add_up", "title", "token_auth",
 		"token_field", "token_url")
 }
 

@@ -39,7 +39,7 @@ func checkShorthand(value string) error {
 		return nil
 	}
 	name, _, _ := strings.Cut(rest, "}")
-	return fmt.Errorf("Caddy rewrote a shorthand to {http.%s}, which means nothing here; "+
+	return fmt.Errorf("a shorthand was rewritten by Caddy to {http.%s}, which means nothing here; "+
 		"for a file, write its path with a slash, as in {file./run/secrets/name}; for the environment, {env.NAME}", name)
 }
 

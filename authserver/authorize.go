@@ -233,10 +233,12 @@ func (s *Server) errorPage(w http.ResponseWriter, r *http.Request, e *Error) {
 	s.cfg.Pages.Message(w, r, web.Message{Status: status, Title: title, Text: text})
 }
 
-// sentence makes a sentence of an error's description.
+// sentence makes a sentence of an error's description. A parameter's name stays
+// as it is.
 func sentence(s string) string {
-	if s == "" {
-		return ""
+	first, _, _ := strings.Cut(s, " ")
+	if s == "" || strings.Contains(first, "_") {
+		return s + "."
 	}
 	return strings.ToUpper(s[:1]) + s[1:] + "."
 }

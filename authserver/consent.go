@@ -28,7 +28,7 @@ const consentPurpose = "consent form"
 func (s *Server) showConsent(w http.ResponseWriter, r *http.Request, req *authorizeRequest, c *Client, p *person) {
 	form := consentForm{Request: req, Browser: s.browser(w, r)}
 	page := web.Consent{
-		ClientName: c.displayName(), Verified: isDocumentID(c.ID),
+		ClientName: c.displayName(), Verified: isDocumentID(c.ID), ClientHost: documentHost(c.ID),
 		LoginTitle: s.cfg.IdentityTitle, Permissions: s.permissions(req.Scopes),
 	}
 	page.RedirectHost, page.ThisComputer, page.PrivateScheme = redirectHost(req.RedirectURI)

@@ -91,7 +91,7 @@ func isDocumentID(id string) bool { return strings.Contains(id, ":") }
 // documentHost returns the host name of a client_id that is a URL, or "".
 func documentHost(id string) string {
 	u, err := url.Parse(id)
-	if err != nil {
+	if err != nil || !isDocumentID(id) {
 		return ""
 	}
 	return strings.ToLower(u.Hostname())

@@ -59,6 +59,7 @@ func randomBytes(n int) []byte {
 func (s aeadSealer) Seal(plain, ad []byte) ([]byte, error) {
 	return s.AEAD.Seal(nil, nil, plain, ad), nil
 }
+
 func (s aeadSealer) Open(sealed, ad []byte) ([]byte, error) { return s.AEAD.Open(nil, nil, sealed, ad) }
 
 // clock is a clock that tests move.

@@ -19,8 +19,10 @@ func TestRegister(t *testing.T) {
 	}{
 		"public native client": {
 			`{"client_name":"A","redirect_uris":["http://localhost:1/cb"],"token_endpoint_auth_method":"none","grant_types":["authorization_code","refresh_token"]}`,
-			map[string]string{"client_name": "A", "redirect_uris": "[http://localhost:1/cb]", "token_endpoint_auth_method": "none",
-				"client_secret": "-", "client_secret_expires_at": "-", "grant_types": "[authorization_code refresh_token]", "scope": "mcp"},
+			map[string]string{
+				"client_name": "A", "redirect_uris": "[http://localhost:1/cb]", "token_endpoint_auth_method": "none",
+				"client_secret": "-", "client_secret_expires_at": "-", "grant_types": "[authorization_code refresh_token]", "scope": "mcp",
+			},
 		},
 		"no method means a secret": {
 			`{"redirect_uris":["https://a.example/cb"]}`,

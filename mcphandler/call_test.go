@@ -32,7 +32,7 @@ func TestCallRecords(t *testing.T) {
 			f.serve("POST", modernFields("alice", "tools/call", tool), modernCall(tool, "{}"))
 			got := recordsOf(f)
 			if diff := cmp.Diff([]CallRecord{{
-				Caller: &Caller{UserID: "u-alice", ClientID: "app", Email: "alice@example.com"},
+				Caller: &Caller{UserID: "u-alice", ClientID: "app", Email: "alice@example.com", Scopes: []string{"mail", "mcp", "offline_access"}},
 				Tool:   tool, Outcome: want, Duration: time.Second,
 			}}, got); diff != "" {
 				t.Errorf("records (-want +got):\n%s", diff)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"go.uber.org/zap"
@@ -18,6 +19,10 @@ func (h *Handler) authenticate(w http.ResponseWriter, r *http.Request) *Caller {
 	caller, err := h.cfg.Authenticator.Authenticate(r)
 	switch {
 	case err == nil && caller != nil && caller.UserID != "":
+		if !h.hasScopes(caller) {
+			h.insufficientScope(w, r)
+			return nil
+		}
 		return caller
 	case err == nil:
 		h.logger.Error("authenticator named no caller")
@@ -49,6 +54,26 @@ func (h *Handler) challenge(w http.ResponseWriter, r *http.Request, badToken boo
 	}
 	w.Header().Set("WWW-Authenticate", b.String())
 	refuse(w, &failure{status: http.StatusUnauthorized, code: codeInvalidRequest, message: message})
+}
+
+// hasScopes reports whether the token has all scopes of the endpoint.
+func (h *Handler) hasScopes(caller *Caller) bool {
+	for _, scope := range h.cfg.Scopes {
+		if !slices.Contains(caller.Scopes, scope) {
+			return false
+		}
+	}
+	return true
+}
+
+// insufficientScope answers 403 and names all scopes that are needed, so that
+// the client can ask for them at once (RFC 6750 section 3.1; MCP 2025-11-25,
+// scope challenge handling).
+func (h *Handler) insufficientScope(w http.ResponseWriter, r *http.Request) {
+	const message = "the access token lacks a scope of this endpoint"
+	w.Header().Set("WWW-Authenticate", `Bearer error="insufficient_scope", error_description="`+message+
+		`", scope="`+strings.Join(h.cfg.Scopes, " ")+`", resource_metadata="`+metadataURL(h.cfg.Endpoint(r))+`"`)
+	refuse(w, &failure{status: http.StatusForbidden, code: codeInvalidRequest, message: message})
 }
 
 // metadataURL returns where the metadata of the protected resource lie

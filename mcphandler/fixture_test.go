@@ -155,7 +155,11 @@ func (tokensAreNames) Authenticate(r *http.Request) (*Caller, error) {
 		if !ok {
 			client = "app"
 		}
-		return &Caller{UserID: "u-" + user, ClientID: client, Email: user + "@example.com"}, nil
+		scopes := []string{"mail", "mcp", "offline_access"}
+		if user == "narrow" {
+			scopes = scopes[1:]
+		}
+		return &Caller{UserID: "u-" + user, ClientID: client, Email: user + "@example.com", Scopes: scopes}, nil
 	}
 }
 

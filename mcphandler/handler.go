@@ -60,7 +60,8 @@ type Config struct {
 	// endpoint r is for. Required.
 	OriginAllowed func(r *http.Request, origin string) bool
 
-	// Scopes are named in the 401 challenge. May be empty.
+	// Scopes that a token must have: they are named in the 401 challenge, and a
+	// token without one of them gets 403. May be empty.
 	Scopes []string
 
 	// MaxBody is the most bytes of a request body. Default 4 MiB.

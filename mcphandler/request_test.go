@@ -25,8 +25,14 @@ func TestRequestQuery(t *testing.T) {
 	d := mustDeclare(t, up, DeclaredConfig{
 		Inputs: allInputs(),
 		Request: &RequestConfig{Method: "GET", URL: up.URL + "/x", Query: []Pair{
-			{"fixed name", "a&b"}, {"q", "is:{arg.q}"}, {"list[]", "{arg.list}"}, {"nums", "{arg.nums}"},
-			{"limit", "{arg.limit}"}, {"both", "{arg.q}/{arg.n}"}, {"who", "{user.id}"}, {"groups", "{user.claims.groups}"},
+			{"fixed name", "a&b"},
+			{"q", "is:{arg.q}"},
+			{"list[]", "{arg.list}"},
+			{"nums", "{arg.nums}"},
+			{"limit", "{arg.limit}"},
+			{"both", "{arg.q}/{arg.n}"},
+			{"who", "{user.id}"},
+			{"groups", "{user.claims.groups}"},
 		}},
 	})
 	const fixed, rest = "fixed+name=a%26b", "&who=u-1&groups=eng&groups=ops"
@@ -89,8 +95,11 @@ func TestRequestHeaders(t *testing.T) {
 	d := mustDeclare(t, up, DeclaredConfig{
 		Inputs: []Input{{Name: "v", Type: "string", Optional: true}},
 		Request: &RequestConfig{Method: "GET", URL: up.URL + "/x", Headers: []Pair{
-			{"authorization", "Bearer {env.KEY}"}, {"x-value", "{arg.v}"}, {"X-Who", "{user.name}"},
-			{"Accept", "text/csv"}, {"accept", "text/plain"},
+			{"authorization", "Bearer {env.KEY}"},
+			{"x-value", "{arg.v}"},
+			{"X-Who", "{user.name}"},
+			{"Accept", "text/csv"},
+			{"accept", "text/plain"},
 		}},
 	})
 	for name, value := range hostile() {

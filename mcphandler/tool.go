@@ -13,10 +13,11 @@ type Tool interface {
 	// when the tool is added, and must not depend on who asks.
 	Describe() Description
 
-	// Call runs the tool for c.Caller. The arguments have passed the input
-	// schema. An error that is a [*ConnectError] is answered with a way to
-	// connect; one that is a [*ToolError] is shown to the model; any other is
-	// logged, and the model is told only that the tool failed.
+	// Call runs the tool for c.Caller. The tool checks the arguments against
+	// its input schema and refuses them with an [*ArgumentsError]. An error
+	// that is a [*ConnectError] is answered with a way to connect; one that is a
+	// [*ToolError] is shown to the model; any other is logged, and the model is
+	// told only that the tool failed.
 	Call(ctx context.Context, c *Call) (*Result, error)
 }
 

@@ -20,8 +20,19 @@ import (
 func TestTuple(t *testing.T) {
 	seen := map[string][]string{}
 	for _, parts := range [][]string{
-		{}, {""}, {"", ""}, {"a"}, {"a", ""}, {"", "a"}, {"ab", "c"}, {"a", "bc"}, {"abc"}, {"a:b", "c"}, {"a", "b:c"},
-		{string(tuple("a", "b"))}, {"a", "b"},
+		{},
+		{""},
+		{"", ""},
+		{"a"},
+		{"a", ""},
+		{"", "a"},
+		{"ab", "c"},
+		{"a", "bc"},
+		{"abc"},
+		{"a:b", "c"},
+		{"a", "b:c"},
+		{string(tuple("a", "b"))},
+		{"a", "b"},
 	} {
 		b := string(tuple(parts...))
 		if other, ok := seen[b]; ok {

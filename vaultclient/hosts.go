@@ -4,12 +4,18 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"unicode/utf8"
 )
 
 // hostAllowed reports whether a URL may carry the provider's credential: its
 // host is one of the patterns, and it is https, except on loopback. A pattern
-// without a port means the default one of https.
+// without a port means the default one of the scheme. International names match
+// in their ASCII form alone: letters beyond ASCII fold differently here and where
+// the connection is made, so that apİ.example would pass for api.example.
 func hostAllowed(patterns []string, u *url.URL) bool {
+	if u.Opaque != "" || !isASCII(u.Host) {
+		return false
+	}
 	if u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) {
 		return false
 	}
@@ -42,6 +48,10 @@ func hostMatches(pattern, host, port, scheme string) bool {
 		return strings.HasSuffix(host, "."+name)
 	}
 	return host == name
+}
+
+func isASCII(s string) bool {
+	return strings.IndexFunc(s, func(c rune) bool { return c >= utf8.RuneSelf }) < 0
 }
 
 // isLoopback reports whether host means this computer.

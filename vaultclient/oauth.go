@@ -28,6 +28,9 @@ const (
 const (
 	tokenTimeout  = 15 * time.Second
 	maxTokenReply = 1 << 20 // bytes
+	maxErrorText  = 200     // bytes of a provider's text that go into an error
+
+	grantRefresh = "refresh_token" // RFC 6749 section 6
 )
 
 // Tokens is what a token endpoint gave.
@@ -56,9 +59,9 @@ func (e *TokenError) Error() string {
 // can mend it; any other refusal is about the operator's client.
 func (e *TokenError) Dead() bool {
 	return slices.Contains([]string{
-		"invalid_grant",                                                                               // RFC 6749
-		"bad_refresh_token",                                                                           // GitHub
-		"invalid_refresh_token", "token_revoked", "token_expired", "account_inactive", "invalid_auth", // Slack
+		"invalid_grant",                                                               // RFC 6749
+		"bad_refresh_token",                                                           // GitHub
+		"invalid_refresh_token", "token_revoked", "token_expired", "account_inactive", // Slack
 	}, e.Code)
 }
 
@@ -107,7 +110,7 @@ func (p *Provider) Exchange(ctx context.Context, rt http.RoundTripper, code, red
 
 // Refresh gets new tokens; errors as for [Provider.Exchange].
 func (p *Provider) Refresh(ctx context.Context, rt http.RoundTripper, refreshToken Secret) (*Tokens, error) {
-	return p.askForTokens(ctx, rt, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refreshToken.Reveal()}})
+	return p.askForTokens(ctx, rt, url.Values{"grant_type": {grantRefresh}, "refresh_token": {refreshToken.Reveal()}})
 }
 
 // Revoke tells the provider that a token is given up (RFC 7009). Without a
@@ -131,7 +134,7 @@ func (p *Provider) askForTokens(ctx context.Context, rt http.RoundTripper, form 
 	if status >= http.StatusInternalServerError || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout {
 		return nil, fmt.Errorf("%w: token endpoint answered %d", ErrUnavailable, status)
 	}
-	return p.readTokens(status, contentType, body)
+	return p.readTokens(status, contentType, body, form.Get("grant_type") == grantRefresh)
 }
 
 // postForm posts as the operator's client and reads a bounded answer. Redirects
@@ -181,8 +184,8 @@ type tokenReply struct {
 }
 
 // readTokens makes tokens of an answer. Some providers report errors with
-// status 200.
-func (p *Provider) readTokens(status int, contentType string, body []byte) (*Tokens, error) {
+// status 200. refresh says that a refresh token was sent.
+func (p *Provider) readTokens(status int, contentType string, body []byte, refresh bool) (*Tokens, error) {
 	var whole tokenReply
 	if mediaType, _, _ := mime.ParseMediaType(contentType); mediaType == "application/x-www-form-urlencoded" {
 		values, err := url.ParseQuery(string(body))
@@ -191,10 +194,13 @@ func (p *Provider) readTokens(status int, contentType string, body []byte) (*Tok
 		}
 		whole = replyOfForm(values)
 	} else if err := json.Unmarshal(body, &whole); err != nil {
+		if status >= http.StatusBadRequest {
+			return nil, &TokenError{Description: "and no JSON", Status: status}
+		}
 		return nil, fmt.Errorf("%w: token endpoint answered %d and no JSON", ErrUnavailable, status)
 	}
 	if code := errorCode(whole.Error); code != "" || status >= http.StatusBadRequest || whole.OK != nil && !*whole.OK {
-		return nil, &TokenError{Code: code, Description: whole.Description, Status: status}
+		return nil, &TokenError{Code: clip(code), Description: clip(whole.Description), Status: status}
 	}
 	reply := whole
 	if p.TokenField != "" {
@@ -202,8 +208,9 @@ func (p *Provider) readTokens(status int, contentType string, body []byte) (*Tok
 		if reply, err = nestedReply(body, p.TokenField); err != nil {
 			return nil, err
 		}
-		// A refresh answers at the top level where an exchange does not.
-		if reply.AccessToken == "" {
+		// Slack answers a refresh at the top level. In the answer to a code there
+		// is a bot's token, which acts for nobody.
+		if reply.AccessToken == "" && refresh {
 			reply = whole
 		}
 	}
@@ -228,17 +235,22 @@ func (r *tokenReply) tokens() *Tokens {
 	return t
 }
 
-// nestedReply finds the member of the answer that holds the tokens.
-func nestedReply(body []byte, field string) (tokenReply, error) {
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(body, &members); err != nil {
-		return tokenReply{}, fmt.Errorf("%w: token endpoint gave no JSON object", ErrUnavailable)
+// nestedReply finds the object in the answer that holds the tokens, by the path
+// of members to it. One that is not there is empty.
+func nestedReply(body []byte, path string) (tokenReply, error) {
+	raw := json.RawMessage(body)
+	for name := range strings.SplitSeq(path, ".") {
+		var members map[string]json.RawMessage
+		if err := json.Unmarshal(raw, &members); err != nil {
+			return tokenReply{}, fmt.Errorf("%w: token endpoint gave no object with %s", ErrUnavailable, name)
+		}
+		if raw = members[name]; raw == nil {
+			return tokenReply{}, nil
+		}
 	}
 	var reply tokenReply
-	if raw := members[field]; raw != nil {
-		if err := json.Unmarshal(raw, &reply); err != nil {
-			return tokenReply{}, fmt.Errorf("%w: token endpoint gave no object %s", ErrUnavailable, field)
-		}
+	if err := json.Unmarshal(raw, &reply); err != nil {
+		return tokenReply{}, fmt.Errorf("%w: token endpoint gave no object %s", ErrUnavailable, path)
 	}
 	return reply, nil
 }
@@ -274,3 +286,6 @@ func IsDead(err error) bool {
 	var refused *TokenError
 	return errors.As(err, &refused) && refused.Dead()
 }
+
+// clip shortens a text from outside that goes into errors and logs.
+func clip(s string) string { return s[:min(len(s), maxErrorText)] }

@@ -3,6 +3,7 @@ package vaultclient
 import (
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/url"
@@ -34,10 +35,14 @@ func PresetNames() []string { return slices.Sorted(maps.Keys(presets())) }
 // Merge fills what p leaves open from a preset.
 func (p *Provider) Merge(preset Provider) {
 	for _, field := range []struct{ own, preset *string }{
-		{&p.Title, &preset.Title}, {&p.TokenAuth, &preset.TokenAuth},
-		{&p.AuthorizationURL, &preset.AuthorizationURL}, {&p.TokenURL, &preset.TokenURL},
-		{&p.RevocationURL, &preset.RevocationURL}, {&p.ScopeParam, &preset.ScopeParam},
-		{&p.ScopeSeparator, &preset.ScopeSeparator}, {&p.ScopePrefix, &preset.ScopePrefix},
+		{&p.Title, &preset.Title},
+		{&p.TokenAuth, &preset.TokenAuth},
+		{&p.AuthorizationURL, &preset.AuthorizationURL},
+		{&p.TokenURL, &preset.TokenURL},
+		{&p.RevocationURL, &preset.RevocationURL},
+		{&p.ScopeParam, &preset.ScopeParam},
+		{&p.ScopeSeparator, &preset.ScopeSeparator},
+		{&p.ScopePrefix, &preset.ScopePrefix},
 		{&p.TokenField, &preset.TokenField},
 	} {
 		if *field.own == "" {
@@ -63,6 +68,7 @@ func (p *Provider) Merge(preset Provider) {
 	maps.Copy(params, p.AuthorizeParams)
 	p.AuthorizeParams = params
 	p.NoPKCE = p.NoPKCE || preset.NoPKCE
+	p.ScopesAddUp = p.ScopesAddUp || preset.ScopesAddUp
 }
 
 // ownParams are what the authorization request consists of; a configured
@@ -74,45 +80,65 @@ func ownParams() []string {
 	}
 }
 
-// Validate reports the first thing that is missing or cannot work, by the name
-// of its setting.
+// Validate reports what is missing or cannot work, each by the name of its
+// setting.
 func (p *Provider) Validate() error {
+	return errors.Join(p.validateClient(), p.validateURLs(), p.validateHosts(), p.validateParams())
+}
+
+func (p *Provider) validateClient() error {
+	var errs []error
 	if p.ClientID == "" {
-		return fmt.Errorf("client_id is missing")
-	}
-	for setting, raw := range map[string]string{
-		"authorization_url": p.AuthorizationURL, "token_url": p.TokenURL, "revocation_url": p.RevocationURL,
-	} {
-		if raw == "" && setting == "revocation_url" {
-			continue
-		}
-		if err := checkURL(raw); err != nil {
-			return fmt.Errorf("%s %q: %w", setting, raw, err)
-		}
+		errs = append(errs, errors.New("client_id is missing"))
 	}
 	switch p.TokenAuth {
 	case "", AuthPost, AuthBasic:
 		if p.ClientSecret.IsZero() {
-			return fmt.Errorf("client_secret is missing; a public client says `token_auth none`")
+			errs = append(errs, errors.New("client_secret is missing; a public client says `token_auth none`"))
 		}
 	case AuthNone:
 	default:
-		return fmt.Errorf("token_auth %q: want %s, %s or %s", p.TokenAuth, AuthPost, AuthBasic, AuthNone)
+		errs = append(errs, fmt.Errorf("token_auth %q: want %s, %s or %s", p.TokenAuth, AuthPost, AuthBasic, AuthNone))
 	}
+	return errors.Join(errs...)
+}
+
+func (p *Provider) validateURLs() error {
+	var errs []error
+	for _, at := range []struct{ setting, url string }{
+		{"authorization_url", p.AuthorizationURL}, {"token_url", p.TokenURL}, {"revocation_url", p.RevocationURL},
+	} {
+		if at.url == "" && at.setting == "revocation_url" {
+			continue
+		}
+		if err := checkURL(at.url); err != nil {
+			errs = append(errs, fmt.Errorf("%s %q: %w", at.setting, at.url, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (p *Provider) validateHosts() error {
 	if len(p.APIHosts) == 0 {
-		return fmt.Errorf("api_hosts is missing: name the hosts that may see a person's token")
+		return errors.New("api_hosts is missing: name the hosts that may see a person's token")
 	}
+	var errs []error
 	for _, host := range p.APIHosts {
 		if err := checkHostPattern(host); err != nil {
-			return fmt.Errorf("api_hosts %q: %w", host, err)
+			errs = append(errs, fmt.Errorf("api_hosts %q: %w", host, err))
 		}
 	}
-	for name := range p.AuthorizeParams {
+	return errors.Join(errs...)
+}
+
+func (p *Provider) validateParams() error {
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(p.AuthorizeParams)) {
 		if slices.Contains(ownParams(), name) {
-			return fmt.Errorf("authorize_param %s: it is set by the server itself", name)
+			errs = append(errs, fmt.Errorf("authorize_param %s: it is set by the server itself", name))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // checkURL wants https, except on loopback: secrets and codes travel there.
@@ -131,7 +157,7 @@ func checkURL(raw string) error {
 func checkHostPattern(pattern string) error {
 	name := strings.TrimPrefix(pattern, "*.")
 	u, err := url.Parse("https://" + name)
-	if err != nil || u.Host != name || u.Hostname() == "" || strings.ContainsAny(name, "*/ {}@") ||
+	if err != nil || u.Host != name || u.Hostname() == "" || !isASCII(name) || strings.ContainsAny(name, "*/ {}@") ||
 		strings.HasPrefix(pattern, "*.") && !strings.Contains(u.Hostname(), ".") {
 		return fmt.Errorf("want a host name, *.example.com for all below one, or host:port")
 	}

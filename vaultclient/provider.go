@@ -44,12 +44,18 @@ type Provider struct {
 	// is needed with what was granted.
 	ScopeImplies map[string][]string `json:"scope_implies,omitempty"`
 
+	// ScopesAddUp says that what a person grants is added to what was granted
+	// before. At other providers a new grant replaces the old one, so that the
+	// old scopes are asked for again together with new ones.
+	ScopesAddUp bool `json:"scopes_add_up,omitempty"`
+
 	// AuthorizeParams are added to the authorization request, such as
 	// access_type=offline.
 	AuthorizeParams map[string]string `json:"authorize_params,omitempty"`
-	// TokenField is the path of members to the object that holds access_token,
-	// scope, refresh_token and expires_in in the token endpoint's answer, such
-	// as "authed_user". Default: the answer itself.
+	// TokenField is the path of members, with dots between, to the object that
+	// holds access_token, scope, refresh_token and expires_in in the token
+	// endpoint's answer to a code, such as "authed_user". Default: the answer
+	// itself.
 	TokenField string `json:"token_field,omitempty"`
 	// NoPKCE turns RFC 7636 off, for a provider that refuses its parameters.
 	NoPKCE bool `json:"no_pkce,omitempty"`

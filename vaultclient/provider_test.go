@@ -72,6 +72,8 @@ func TestValidate(t *testing.T) {
 		"any host":                 {func(p *Provider) { p.APIHosts = []string{"*"} }, `api_hosts "*": want`},
 		"any host below a top one": {func(p *Provider) { p.APIHosts = []string{"*.com"} }, `api_hosts "*.com": want`},
 		"URL for a host":           {func(p *Provider) { p.APIHosts = []string{"https://p.example"} }, "api_hosts"},
+		"host beyond ASCII":        {func(p *Provider) { p.APIHosts = []string{"apİ.p.example"} }, "api_hosts"},
+		"several":                  {func(p *Provider) { p.ClientID, p.TokenURL = "", "" }, "client_id is missing\ntoken_url"},
 		"own parameter":            {func(p *Provider) { p.AuthorizeParams = map[string]string{"state": "x"} }, "authorize_param state"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -87,7 +89,7 @@ func TestValidate(t *testing.T) {
 
 // Security PROV-02: the rules of which host may see a token.
 func TestHostAllowed(t *testing.T) {
-	patterns := []string{"api.p.example", "*.q.example", "localhost:8001", "r.example:8443", "[::1]:9"}
+	patterns := []string{"api.p.example", "*.q.example", "localhost:8001", "r.example:8443", "[::1]:9", "api.kit.example"}
 	for raw, want := range map[string]bool{
 		"https://api.p.example/x":             true,
 		"https://API.P.EXAMPLE/x":             true,
@@ -113,6 +115,11 @@ func TestHostAllowed(t *testing.T) {
 		"http://127.0.0.1:8001/":              false,
 		"ftp://api.p.example/":                false,
 		"https:///x":                          false,
+		"https://api.kit.example/":            true,
+		"https://apİ.kit.example/":            false, // folds to i, resolves as another name
+		"https://api.kİt.example/":            false,
+		"https://api.Kit.example/":            false, // Kelvin
+		"https:api.p.example/x":               false,
 	} {
 		t.Run(raw, func(t *testing.T) {
 			u, err := url.Parse(raw)
@@ -146,6 +153,7 @@ func TestScopes(t *testing.T) {
 		"GitHub's repo":         {&github, []string{"repo"}, []string{"public_repo", "read:org"}, []string{"read:org"}},
 		"nothing granted":       {&github, nil, []string{"repo"}, []string{"repo"}},
 		"nothing needed":        {&github, nil, nil, nil},
+		"no permission":         {&github, []string{"repo"}, []string{"repo", "offline_access"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if diff := cmp.Diff(tc.want, tc.p.Missing(tc.granted, tc.needed)); diff != "" {
@@ -160,7 +168,8 @@ func TestAuthorizeURL(t *testing.T) {
 	for name, want := range map[string]map[string]string{
 		"google": {"scope": "a b", "access_type": "offline", "prompt": "consent", "code_challenge": challenge, "code_challenge_method": "S256"},
 		"github": {"scope": "a b", "code_challenge": challenge},
-		"slack":  {"user_scope": "a,b", "scope": "", "code_challenge": challenge},
+		// PKCE makes a Slack app a public client for good.
+		"slack": {"user_scope": "a,b", "scope": "", "code_challenge": ""},
 	} {
 		p, _ := Preset(name)
 		p.ClientID = "id"
@@ -200,30 +209,34 @@ func TestReadTokens(t *testing.T) {
 		status      int
 		contentType string
 		body        string
+		refresh     bool
 		want        result
 	}{
-		"RFC 6749":             {&plain, 200, "application/json", `{"access_token":"a","refresh_token":"r","expires_in":3600,"scope":"x y"}`, result{"a", "r", 3600, []string{"x", "y"}, "", false}},
-		"lifetime in a string": {&plain, 200, "application/json;charset=UTF-8", `{"access_token":"a","expires_in":"3600"}`, result{Access: "a", Seconds: 3600}},
-		"odd lifetime":         {&plain, 200, "", `{"access_token":"a","expires_in":-1}`, result{Access: "a"}},
-		"GitHub's commas":      {&plain, 200, "application/json", `{"access_token":"a","scope":"repo,gist"}`, result{Access: "a", Scopes: []string{"repo", "gist"}}},
-		"empty scope":          {&plain, 200, "application/json", `{"access_token":"a","scope":""}`, result{Access: "a", Scopes: []string{}}},
-		"a form":               {&plain, 200, "application/x-www-form-urlencoded", `access_token=a&scope=repo%2Cgist&expires_in=60`, result{Access: "a", Seconds: 60, Scopes: []string{"repo", "gist"}}},
-		"Slack's user token":   {&slack, 200, "application/json", `{"ok":true,"authed_user":{"id":"U1","access_token":"xoxp","scope":"chat:write,users:read","refresh_token":"xoxe","expires_in":43200}}`, result{"xoxp", "xoxe", 43200, []string{"chat:write", "users:read"}, "", false}},
-		"Slack's renewal":      {&slack, 200, "application/json", `{"ok":true,"access_token":"xoxe.xoxp","refresh_token":"xoxe-2","expires_in":43200}`, result{Access: "xoxe.xoxp", Refresh: "xoxe-2", Seconds: 43200}},
-		"refused":              {&plain, 400, "application/json", `{"error":"invalid_grant","error_description":"gone"}`, result{Code: "invalid_grant", Dead: true}},
-		"operator's fault":     {&plain, 401, "application/json", `{"error":"invalid_client"}`, result{Code: "invalid_client"}},
-		"GitHub's refusal":     {&plain, 200, "application/json", `{"error":"bad_refresh_token"}`, result{Code: "bad_refresh_token", Dead: true}},
-		"GitHub's form":        {&plain, 200, "application/x-www-form-urlencoded", `error=bad_verification_code`, result{Code: "bad_verification_code"}},
-		"Slack's refusal":      {&slack, 200, "application/json", `{"ok":false,"error":"token_revoked"}`, result{Code: "token_revoked", Dead: true}},
-		"error as an object":   {&plain, 400, "application/json", `{"error":{"message":"x"}}`, result{Code: "error"}},
-		"no token":             {&plain, 200, "application/json", `{}`, result{Code: "unavailable"}},
-		"no JSON":              {&plain, 200, "text/html", `<html>`, result{Code: "unavailable"}},
-		"an array":             {&plain, 200, "application/json", `[]`, result{Code: "unavailable"}},
-		"wrong types":          {&plain, 200, "application/json", `{"access_token":1}`, result{Code: "unavailable"}},
-		"Slack's odd user":     {&slack, 200, "application/json", `{"ok":true,"authed_user":"x"}`, result{Code: "unavailable"}},
+		"RFC 6749":             {&plain, 200, "application/json", `{"access_token":"a","refresh_token":"r","expires_in":3600,"scope":"x y"}`, false, result{"a", "r", 3600, []string{"x", "y"}, "", false}},
+		"lifetime in a string": {&plain, 200, "application/json;charset=UTF-8", `{"access_token":"a","expires_in":"3600"}`, false, result{Access: "a", Seconds: 3600}},
+		"odd lifetime":         {&plain, 200, "", `{"access_token":"a","expires_in":-1}`, false, result{Access: "a"}},
+		"GitHub's commas":      {&plain, 200, "application/json", `{"access_token":"a","scope":"repo,gist"}`, false, result{Access: "a", Scopes: []string{"repo", "gist"}}},
+		"empty scope":          {&plain, 200, "application/json", `{"access_token":"a","scope":""}`, false, result{Access: "a", Scopes: []string{}}},
+		"a form":               {&plain, 200, "application/x-www-form-urlencoded", `access_token=a&scope=repo%2Cgist&expires_in=60`, false, result{Access: "a", Seconds: 60, Scopes: []string{"repo", "gist"}}},
+		"Slack's user token":   {&slack, 200, "application/json", `{"ok":true,"authed_user":{"id":"U1","access_token":"xoxp","scope":"chat:write,users:read","refresh_token":"xoxe","expires_in":43200}}`, false, result{"xoxp", "xoxe", 43200, []string{"chat:write", "users:read"}, "", false}},
+		"Slack's renewal":      {&slack, 200, "application/json", `{"ok":true,"access_token":"xoxe.xoxp","refresh_token":"xoxe-2","expires_in":43200}`, true, result{Access: "xoxe.xoxp", Refresh: "xoxe-2", Seconds: 43200}},
+		"Slack's bot token":    {&slack, 200, "application/json", `{"ok":true,"access_token":"xoxb","token_type":"bot","authed_user":{"id":"U1"}}`, false, result{Code: "unavailable"}},
+		"a path":               {&Provider{TokenField: "data.token"}, 200, "application/json", `{"data":{"token":{"access_token":"a"}}}`, false, result{Access: "a"}},
+		"refused without JSON": {&plain, 401, "text/html", `<html>`, false, result{}},
+		"refused":              {&plain, 400, "application/json", `{"error":"invalid_grant","error_description":"gone"}`, false, result{Code: "invalid_grant", Dead: true}},
+		"operator's fault":     {&plain, 401, "application/json", `{"error":"invalid_client"}`, false, result{Code: "invalid_client"}},
+		"GitHub's refusal":     {&plain, 200, "application/json", `{"error":"bad_refresh_token"}`, false, result{Code: "bad_refresh_token", Dead: true}},
+		"GitHub's form":        {&plain, 200, "application/x-www-form-urlencoded", `error=bad_verification_code`, false, result{Code: "bad_verification_code"}},
+		"Slack's refusal":      {&slack, 200, "application/json", `{"ok":false,"error":"token_revoked"}`, false, result{Code: "token_revoked", Dead: true}},
+		"error as an object":   {&plain, 400, "application/json", `{"error":{"message":"x"}}`, false, result{Code: "error"}},
+		"no token":             {&plain, 200, "application/json", `{}`, false, result{Code: "unavailable"}},
+		"no JSON":              {&plain, 200, "text/html", `<html>`, false, result{Code: "unavailable"}},
+		"an array":             {&plain, 200, "application/json", `[]`, false, result{Code: "unavailable"}},
+		"wrong types":          {&plain, 200, "application/json", `{"access_token":1}`, false, result{Code: "unavailable"}},
+		"Slack's odd user":     {&slack, 200, "application/json", `{"ok":true,"authed_user":"x"}`, false, result{Code: "unavailable"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			tokens, err := tc.p.readTokens(tc.status, tc.contentType, []byte(tc.body))
+			tokens, err := tc.p.readTokens(tc.status, tc.contentType, []byte(tc.body), tc.refresh)
 			got := resultOf(tokens, err)
 			var g result
 			g.Access, g.Refresh, g.Seconds, g.Scopes, g.Code, g.Dead = got.access, got.refresh, got.seconds, got.scopes, got.code, IsDead(err)
@@ -257,18 +270,28 @@ func resultOf(tokens *Tokens, err error) tokenResult {
 // FuzzReadTokens: no answer makes it panic, and none gives tokens without an
 // access token.
 func FuzzReadTokens(f *testing.F) {
-	f.Add(200, "application/json", `{"access_token":"a","expires_in":1e400}`)
-	f.Add(200, "application/x-www-form-urlencoded", `access_token=a&expires_in=NaN`)
-	f.Add(400, "text/html", `<`)
+	f.Add(200, "application/json", `{"access_token":"a","expires_in":1e400}`, false)
+	f.Add(200, "application/json", `{"ok":true,"access_token":"a","authed_user":{}}`, true)
+	f.Add(200, "application/x-www-form-urlencoded", `access_token=a&expires_in=NaN`, false)
+	f.Add(400, "text/html", `<`, false)
 	slack, _ := Preset("slack")
-	f.Fuzz(func(t *testing.T, status int, contentType, body string) {
+	f.Fuzz(func(t *testing.T, status int, contentType, body string, refresh bool) {
 		for _, p := range []*Provider{{}, &slack} {
-			tokens, err := p.readTokens(status, contentType, []byte(body))
+			tokens, err := p.readTokens(status, contentType, []byte(body), refresh)
 			if err == nil && (tokens.AccessToken.IsZero() || tokens.ExpiresIn < 0) {
 				t.Errorf("readTokens(%q) = %+v", body, tokens)
 			}
 		}
 	})
+}
+
+// A provider's text goes into the log with the error, and is as long as it likes.
+func TestTokenErrorIsShort(t *testing.T) {
+	long := strings.Repeat("x", 1<<16)
+	_, err := new(Provider).readTokens(400, "application/json", []byte(`{"error":"`+long+`","error_description":"`+long+`"}`), false)
+	if err == nil || len(err.Error()) > 1000 {
+		t.Errorf("the error has %d bytes, want at most 1000", len(fmt.Sprint(err)))
+	}
 }
 
 func TestSecretShowsNothing(t *testing.T) {
@@ -280,6 +303,7 @@ func TestSecretShowsNothing(t *testing.T) {
 	for _, out := range []string{
 		fmt.Sprintf("%v %+v %#v %s %q", s, s, s, s, s), string(j),
 		fmt.Sprintf("%+v %#v", Provider{ClientSecret: s}, Tokens{RefreshToken: s}), s.LogValue().String(),
+		fmt.Sprintf("%+v %+v", &Credential{Token: s}, &Transport{Provider: &Provider{ClientSecret: s}}),
 	} {
 		if strings.Contains(out, "hush") {
 			t.Errorf("a secret shows: %s", out)

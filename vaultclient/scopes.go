@@ -26,6 +26,10 @@ func (p *Provider) AllScopes(more []string) []string {
 	return all
 }
 
+// offlineAccess asks for a refresh token (OpenID Connect Core section 11). It is
+// no permission, and providers leave it out when they report what was granted.
+const offlineAccess = "offline_access"
+
 // Missing returns which of the needed scopes the granted ones do not cover, by
 // themselves or by what they imply.
 func (p *Provider) Missing(granted, needed []string) []string {
@@ -41,7 +45,7 @@ func (p *Provider) Missing(granted, needed []string) []string {
 	}
 	var missing []string
 	for _, scope := range needed {
-		if full := p.FullScope(scope); !covered[full] {
+		if full := p.FullScope(scope); !covered[full] && scope != offlineAccess {
 			missing = append(missing, full)
 		}
 	}

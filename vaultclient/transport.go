@@ -94,10 +94,11 @@ func (t *Transport) refuse(req *http.Request, err error) error {
 }
 
 // withCredential copies a request with the credential as its only Authorization
-// header, however the caller may have spelt one.
+// header, however the caller may have spelt one, and for the host of its URL.
 func withCredential(req *http.Request, body io.ReadCloser, cred *Credential) *http.Request {
 	out := req.Clone(req.Context())
 	out.Body = body
+	out.Host = "" // that of the URL, which was checked
 	for name := range out.Header {
 		if strings.EqualFold(name, "Authorization") {
 			delete(out.Header, name)

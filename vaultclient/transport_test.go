@@ -225,3 +225,53 @@ func TestTransportKeepsPeopleApart(t *testing.T) {
 		t.Errorf("%d of 4000 requests carried another person's token", n)
 	}
 }
+
+// A Host header leads a shared front end to another site than the connection.
+func TestTransportKeepsTheHostOfTheURL(t *testing.T) {
+	var host string
+	api := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { host = r.Host }))
+	defer api.Close()
+	own := strings.TrimPrefix(api.URL, "http://")
+	tr := &Transport{
+		Provider: &Provider{Name: "p", APIHosts: []string{own}},
+		Vault:    &countingVault{version: make(map[string]int64)}, Base: NewBase(),
+	}
+	req := requestOf(t, "alice", "GET", api.URL, "")
+	req.Host = "evil.example"
+	resp, err := tr.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if host != own || req.Host != "evil.example" {
+		t.Errorf("the API saw Host %q and the caller's is %q, want %q and no change", host, req.Host, own)
+	}
+}
+
+// Many calls that are refused at once, for one person: one renewal (PROV-05).
+func TestTransportSharesARenewal(t *testing.T) {
+	tr, vault, api, _ := newTransport(t, func(auth string) int {
+		if auth == "Bearer alice-0" {
+			return 401
+		}
+		return 200
+	})
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			resp, err := tr.RoundTrip(requestOf(t, "alice", "POST", api, "x"))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			resp.Body.Close()
+			if resp.StatusCode != http.StatusOK {
+				t.Errorf("status = %d, want 200", resp.StatusCode)
+			}
+		})
+	}
+	wg.Wait()
+	if n := vault.renewals.Load(); n != 1 {
+		t.Errorf("%d renewals, want 1", n)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	_ "github.com/alter-mcp/caddy-alter-mcp"
+	_ "github.com/alter-mcp/caddy-alter-mcp/demo"
 )
 
 func main() {

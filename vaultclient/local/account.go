@@ -1,16 +1,21 @@
 package local
 
 import (
+	"context"
 	"errors"
 	"maps"
 	"net/http"
 	"slices"
+	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/alter-mcp/caddy-alter-mcp/internal/web"
 	"github.com/alter-mcp/caddy-alter-mcp/vaultclient"
 )
+
+// revokeTimeout is how long a person waits for a provider when they disconnect.
+const revokeTimeout = 5 * time.Second
 
 // ServeAccount serves <p>/account: what a person connected, and the way to end
 // it.
@@ -109,7 +114,9 @@ func (v *Vault) revokeAt(r *http.Request, p *vaultclient.Provider, g *Grant) {
 	if token.IsZero() {
 		token = g.AccessToken
 	}
-	if err := p.Revoke(r.Context(), v.cfg.HTTP, token); err != nil {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), revokeTimeout)
+	defer cancel()
+	if err := p.Revoke(ctx, v.cfg.HTTP, token); err != nil {
 		v.log.Warn("a grant could not be revoked at its provider", zap.String("provider", p.Name), zap.Error(err))
 	}
 }

@@ -1,17 +1,22 @@
 package local
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"go.uber.org/zap"
 
 	"github.com/alter-mcp/caddy-alter-mcp/internal/web"
 	"github.com/alter-mcp/caddy-alter-mcp/vaultclient"
 )
+
+// maxLabel bounds the label that a URL of the account page may name, in bytes.
+const maxLabel = 64
 
 // ServeConnect serves <p>/connect: it asks the person whether to connect an
 // account at a provider, and sends the browser there. It is reached by a link
@@ -28,25 +33,36 @@ func (v *Vault) ServeConnect(w http.ResponseWriter, r *http.Request) {
 }
 
 func (v *Vault) showConnect(w http.ResponseWriter, r *http.Request) {
+	l, ok := v.wanted(w, r)
+	if !ok {
+		return
+	}
 	who, ok := v.cfg.Browser.Person(w, r)
 	if !ok {
 		return
 	}
-	l, ok := v.wanted(w, r, who)
-	if !ok {
+	if l.UserID == "" { // no link, but the account page
+		l.UserID = who.UserID
+	}
+	if l.UserID != who.UserID {
+		v.foreignLink(w, r, l, who)
 		return
 	}
 	p := v.cfg.Providers[l.Provider]
-	page := web.Connect{ProviderTitle: p.Title, UserName: who.Name, Scopes: p.AllScopes(l.Scopes)}
+	page := web.Connect{ProviderTitle: p.Title, UserName: who.Name}
 	g, err := v.cfg.Store.Grant(r.Context(), l.UserID, l.Provider, l.Label)
 	switch {
 	case err == nil && !g.Dead:
 		page.Connected = true
-		page.Missing = p.Missing(g.Scopes, page.Scopes)
+		page.Missing = p.Missing(g.Scopes, p.AllScopes(l.Scopes))
+		if !p.ScopesAddUp { // the tools that need the old ones go on working
+			l.Scopes = slices.Concat(l.Scopes, g.Scopes)
+		}
 	case err != nil && !errors.Is(err, ErrNotFound):
 		v.unavailable(w, r, err)
 		return
 	}
+	page.Scopes = p.AllScopes(l.Scopes)
 	l.Expiry = v.until(v.cfg.AttemptLifetime)
 	token, err := v.seal(connectPurpose, v.cfg.Endpoint(r), form{*l, who.Session})
 	if err != nil {
@@ -61,37 +77,38 @@ func (v *Vault) showConnect(w http.ResponseWriter, r *http.Request) {
 	v.cfg.Pages.Connect(w, r, page)
 }
 
-// wanted returns what the person came to connect. A link of somebody else is
-// refused: whoever made it must not get this person's account (MCP 2025-11-25,
-// URL elicitation).
-func (v *Vault) wanted(w http.ResponseWriter, r *http.Request, who Person) (*link, bool) {
+// wanted returns what is to be connected: by a link, or else by whoever is
+// logged in. A link that is no longer good leads to no login.
+func (v *Vault) wanted(w http.ResponseWriter, r *http.Request) (*link, bool) {
 	q := r.URL.Query()
-	l := &link{UserID: who.UserID, Provider: q.Get("provider")}
+	l := &link{Provider: q.Get("provider"), Label: q.Get("label")}
 	if q.Has("link") {
 		l = new(link)
-		if err := v.open(linkPurpose, v.cfg.Endpoint(r), q.Get("link"), l, &l.Expiry); err != nil {
+		if err := v.open(linkPurpose, v.cfg.Endpoint(r), q.Get("link"), l, &l.Expiry); err != nil || l.UserID == "" {
 			v.message(w, r, http.StatusBadRequest, "This link is no longer good",
 				"Links to connect an account work for a short time only. Ask your app to call the tool again: it gets a new one.")
 			return nil, false
 		}
 	}
-	if l.UserID != who.UserID {
-		v.log.Info("a link to connect was opened by another person", zap.String("user", who.UserID), zap.String("link_of", l.UserID))
-		v.cfg.Pages.Message(w, r, web.Message{
-			Status: http.StatusForbidden, Title: "This link is for somebody else",
-			Text: []string{
-				"You are logged in here as " + who.Name + ", and the link was made for another account.",
-				"If it came from your own app, log out and log in with the account that you use there. If somebody sent it to you, close this page: connecting would give them your account.",
-			},
-			Form: &web.Form{Action: v.path(r, "/logout"), Token: "logout"}, Label: "Log out",
-		})
-		return nil, false
-	}
-	if v.cfg.Providers[l.Provider] == nil {
+	if v.cfg.Providers[l.Provider] == nil || len(l.Label) > maxLabel {
 		v.message(w, r, http.StatusNotFound, "There is no such service", "This server has no service of that name to connect.")
 		return nil, false
 	}
 	return l, true
+}
+
+// foreignLink refuses a link of somebody else: whoever made it must not get this
+// person's account (MCP 2025-11-25, URL elicitation).
+func (v *Vault) foreignLink(w http.ResponseWriter, r *http.Request, l *link, who Person) {
+	v.log.Info("a link to connect was opened by another person", zap.String("user", who.UserID), zap.String("link_of", l.UserID))
+	v.cfg.Pages.Message(w, r, web.Message{
+		Status: http.StatusForbidden, Title: "This link is for somebody else",
+		Text: []string{
+			"You are logged in here as " + who.Name + ", and the link was made for another account.",
+			"If it came from your own app, log out and log in with the account that you use there. If somebody sent it to you, close this page: connecting would give them your account.",
+		},
+		Form: &web.Form{Action: v.path(r, "/logout"), Token: "logout"}, Label: "Log out",
+	})
 }
 
 // startConnect takes the person's decision and sends the browser to the
@@ -167,14 +184,17 @@ func (v *Vault) finish(w http.ResponseWriter, r *http.Request, a *attempt, q url
 		v.message(w, r, http.StatusBadRequest, p.Title+" was not connected", p.Title+" says that access was not given. You can try again from your app.")
 		return
 	}
-	tokens, err := p.Exchange(r.Context(), v.cfg.HTTP, q.Get("code"), v.callbackURL(r), a.Verifier)
+	// The code is spent once it is sent, whether or not the person waits.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), grantTimeout)
+	defer cancel()
+	tokens, err := p.Exchange(ctx, v.cfg.HTTP, q.Get("code"), v.callbackURL(r), a.Verifier)
 	if err != nil {
 		v.log.Error("a provider did not redeem its code", zap.String("provider", p.Name), zap.Error(err))
 		v.message(w, r, http.StatusBadGateway, p.Title+" was not connected",
 			p.Title+" did not complete the connection. Try again in a minute; if it stays so, tell whoever runs this server.")
 		return
 	}
-	missing, err := v.store(r, a, p, tokens)
+	missing, err := v.store(ctx, a, p, tokens)
 	if err != nil {
 		v.unavailable(w, r, err)
 		return
@@ -191,9 +211,8 @@ func (v *Vault) finish(w http.ResponseWriter, r *http.Request, a *attempt, q url
 
 // store writes the grant in place of what there was, and returns the scopes that
 // were asked for and not given.
-func (v *Vault) store(r *http.Request, a *attempt, p *vaultclient.Provider, tokens *vaultclient.Tokens) ([]string, error) {
-	ctx, now := r.Context(), v.cfg.Now()
-	asked := p.AllScopes(a.Scopes)
+func (v *Vault) store(ctx context.Context, a *attempt, p *vaultclient.Provider, tokens *vaultclient.Tokens) ([]string, error) {
+	now, asked := v.cfg.Now(), p.AllScopes(a.Scopes)
 	for range 5 { // a renewal may come between
 		g, err := v.cfg.Store.Grant(ctx, a.UserID, a.Provider, a.Label)
 		if errors.Is(err, ErrNotFound) {
@@ -203,7 +222,7 @@ func (v *Vault) store(r *http.Request, a *attempt, p *vaultclient.Provider, toke
 		}
 		g.Scopes = asked
 		g.take(tokens, now)
-		err = v.cfg.Store.PutGrant(ctx, g)
+		err = v.put(ctx, g)
 		if errors.Is(err, ErrConflict) {
 			continue
 		}

@@ -1,8 +1,10 @@
 package local_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -80,8 +82,10 @@ func TestBadLinks(t *testing.T) {
 		"empty":     "/mcp/connect?link=",
 		"no base64": "/mcp/connect?link=%00%ff",
 	} {
-		if p := b.get(target); p.status != http.StatusBadRequest {
-			t.Errorf("%s = %d, want 400", name, p.status)
+		for who, b := range map[string]*browser{"alice": b, "nobody": e.newBrowser("")} {
+			if p := b.get(target); p.status != http.StatusBadRequest {
+				t.Errorf("%s for %s = %d, want 400", name, who, p.status)
+			}
 		}
 	}
 	e.clock.advance(16 * time.Minute)
@@ -159,6 +163,32 @@ func TestCallbackOfAnotherLogin(t *testing.T) {
 	}
 }
 
+// Forms and callbacks end with the login that they were made in.
+func TestLoginAnewInBetween(t *testing.T) {
+	e := newEnv(t)
+	b := e.newBrowser("alice")
+	token := b.get(e.link("alice")).member("Form", "Token").(string)
+	account := b.get("/mcp/account").member("Form", "Token").(string)
+	callback := e.callback(b.begin(e.link("alice")), url.Values{"code": {e.provider.code("alice")}})
+	u, err := url.Parse(e.base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.http.Jar.SetCookies(u, []*http.Cookie{{Name: "session", Value: "another"}})
+	for name, p := range map[string]page{
+		"the connect form": b.do(http.MethodPost, "/mcp/connect", url.Values{"token": {token}, "decision": {"allow"}}),
+		"the account form": b.do(http.MethodPost, "/mcp/account", url.Values{"token": {account}, "disconnect": {web.EncodeConnection("p", "")}}),
+		"the callback":     b.get(callback),
+	} {
+		if p.status != http.StatusForbidden || p.location != "" {
+			t.Errorf("%s = %d %q %s, want 403", name, p.status, p.location, p.body)
+		}
+	}
+	if e.provider.exchanges != 0 {
+		t.Error("the code was redeemed")
+	}
+}
+
 // Security FED-10, OPS-01, OPS-06 for providers.
 func TestProviderFaultsAtTheCallback(t *testing.T) {
 	for name, tc := range map[string]struct {
@@ -216,6 +246,75 @@ func TestWideningScopes(t *testing.T) {
 	p = b.get(e.callback(b.begin(e.link("alice", "write")), url.Values{"code": {e.provider.code("alice")}}))
 	if p.status != http.StatusOK || !strings.Contains(p.body, "Not everything") {
 		t.Errorf("less than asked = %d %s", p.status, p.body)
+	}
+}
+
+// Two tools that need different scopes must not take them from each other.
+func TestScopesThatWereGrantedBefore(t *testing.T) {
+	for name, tc := range map[string]struct {
+		addUp bool
+		want  string
+	}{
+		"a new grant replaces the old one": {false, "read b a"},
+		"grants add up":                    {true, "read b"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newEnv(t)
+			e.cfg.Providers["p"].ScopesAddUp = tc.addUp
+			e.provider.set(func(p *provider) { p.granted = "read,a" })
+			e.connect("alice", "a")
+			b := e.newBrowser("alice")
+			u, err := url.Parse(b.begin(e.link("alice", "b")).location)
+			if err != nil || u.Query().Get("scope") != tc.want {
+				t.Errorf("asked for scope %q, want %q", u.Query().Get("scope"), tc.want)
+			}
+		})
+	}
+}
+
+func TestConnectWithALabel(t *testing.T) {
+	e := newEnv(t)
+	e.connect("alice")
+	b := e.newBrowser("alice")
+	p := b.get(e.callback(b.begin("/mcp/connect?provider=p&label=work"), url.Values{"code": {e.provider.code("office")}}))
+	if p.status != http.StatusOK {
+		t.Fatalf("callback = %d %s", p.status, p.body)
+	}
+	for label, want := range map[string]string{"": "access-alice-", "work": "access-office-"} {
+		c, err := e.vault.Credential(t.Context(), vaultclient.Request{UserID: "alice", Provider: "p", Label: label})
+		if err != nil || !strings.HasPrefix(c.Token.Reveal(), want) {
+			t.Errorf("credential with label %q = %v, %v; want %s…", label, c, err, want)
+		}
+	}
+	if p := b.get("/mcp/connect?provider=p&label=" + strings.Repeat("x", 1000)); p.status != http.StatusNotFound {
+		t.Errorf("a label of 1000 bytes = %d, want 404", p.status)
+	}
+}
+
+// The code is spent once it was sent: a person who closes the page then is
+// connected all the same.
+func TestPageClosedDuringTheExchange(t *testing.T) {
+	e := newEnv(t)
+	b := e.newBrowser("alice")
+	callback := e.callback(b.begin(e.link("alice")), url.Values{"code": {"x"}})
+	ctx, cancel := context.WithCancel(t.Context())
+	e.provider.set(func(p *provider) {
+		p.answer = func(w http.ResponseWriter, _ *http.Request) {
+			cancel()
+			_, _ = w.Write([]byte(`{"access_token":"late","expires_in":3600}`))
+		}
+	})
+	r := httptest.NewRequestWithContext(ctx, http.MethodGet, callback, nil)
+	u, err := url.Parse(e.base + "/mcp/connect")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range b.http.Jar.Cookies(u) {
+		r.AddCookie(c)
+	}
+	e.vault.ServeCallback(httptest.NewRecorder(), r)
+	if got, err := e.token("alice"); err != nil || got != "late" {
+		t.Errorf("token = %q, %v, want what the provider gave", got, err)
 	}
 }
 

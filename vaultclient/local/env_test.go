@@ -45,6 +45,7 @@ func newSealer(t *testing.T) aeadSealer {
 func (s aeadSealer) Seal(plain, ad []byte) ([]byte, error) {
 	return s.AEAD.Seal(nil, nil, plain, ad), nil
 }
+
 func (s aeadSealer) Open(sealed, ad []byte) ([]byte, error) {
 	return s.AEAD.Open(nil, nil, sealed, ad)
 }
@@ -73,11 +74,12 @@ type provider struct {
 	refreshes int
 	revoked   []string
 	granted   string // scopes reported; empty: none
+	lifetime  int    // seconds of an access token
 	answer    func(w http.ResponseWriter, r *http.Request)
 }
 
 func newProvider(t *testing.T) *provider {
-	p := &provider{live: map[string]string{}, codes: map[string]string{}}
+	p := &provider{live: map[string]string{}, codes: map[string]string{}, lifetime: 3600}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /token", p.serveToken)
 	mux.HandleFunc("POST /revoke", func(_ http.ResponseWriter, r *http.Request) {
@@ -118,7 +120,7 @@ func (p *provider) serveToken(w http.ResponseWriter, r *http.Request) {
 	refresh := fmt.Sprintf("refresh-%s-%d", account, p.serial)
 	p.live[refresh] = account
 	reply := map[string]any{
-		"access_token": fmt.Sprintf("access-%s-%d", account, p.serial), "refresh_token": refresh, "expires_in": 3600,
+		"access_token": fmt.Sprintf("access-%s-%d", account, p.serial), "refresh_token": refresh, "expires_in": p.lifetime,
 	}
 	if p.granted != "" {
 		reply["scope"] = p.granted
@@ -151,7 +153,8 @@ func show(w http.ResponseWriter, status int, page any) {
 	_ = json.NewEncoder(w).Encode(page)
 }
 
-// cookieBrowser logs in whoever the cookie "user" names.
+// cookieBrowser logs in whoever the cookie "user" names, in the login that the
+// cookie "session" names.
 type cookieBrowser struct{}
 
 func (cookieBrowser) Person(w http.ResponseWriter, r *http.Request) (local.Person, bool) {
@@ -160,13 +163,18 @@ func (cookieBrowser) Person(w http.ResponseWriter, r *http.Request) (local.Perso
 		http.Redirect(w, r, "/mcp/login", http.StatusFound)
 		return local.Person{}, false
 	}
-	return local.Person{UserID: c.Value, Name: "Name of " + c.Value, Email: c.Value + "@example.com", Session: "session of " + c.Value}, true
+	who := local.Person{UserID: c.Value, Name: "Name of " + c.Value, Email: c.Value + "@example.com", Session: "session of " + c.Value}
+	if c, err := r.Cookie("session"); err == nil {
+		who.Session = c.Value
+	}
+	return who, true
 }
 
 // env is a vault with a real store, a recording provider, and its pages.
 type env struct {
 	*testing.T
 	vault    *local.Vault
+	cfg      local.Config // of the vault
 	clock    *clock
 	store    local.Store
 	provider *provider
@@ -188,7 +196,7 @@ func newEnv(t *testing.T) *env {
 		}
 	})
 	e.store = db.Realm("test")
-	e.vault, err = local.New(local.Config{
+	e.cfg = local.Config{
 		Endpoint: func(*http.Request) string { return e.base + "/mcp" },
 		Providers: map[string]*vaultclient.Provider{"p": {
 			Name: "p", Title: "Provider", ClientID: "id", ClientSecret: vaultclient.NewSecret("secret"),
@@ -196,10 +204,8 @@ func newEnv(t *testing.T) *env {
 			RevocationURL: e.provider.URL + "/revoke", APIHosts: []string{"localhost:1"}, Scopes: []string{"read"},
 		}},
 		Store: e.store, Sealer: sealer, Browser: cookieBrowser{}, Pages: printer{}, HTTP: vaultclient.NewBase(), Now: e.clock.Now,
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
+	e.vault = e.newVault(e.store)
 	mux := http.NewServeMux()
 	mux.HandleFunc("/mcp/connect", e.vault.ServeConnect)
 	mux.HandleFunc("/mcp/connect/callback", e.vault.ServeCallback)
@@ -208,6 +214,19 @@ func newEnv(t *testing.T) *env {
 	t.Cleanup(ts.Close)
 	e.base = ts.URL
 	return e
+}
+
+// newVault returns another vault like that of e, as a reload makes one while the
+// old one still serves.
+func (e *env) newVault(store local.Store) *local.Vault {
+	e.Helper()
+	cfg := e.cfg
+	cfg.Store = store
+	v, err := local.New(cfg)
+	if err != nil {
+		e.Fatal(err)
+	}
+	return v
 }
 
 // page is an answer that was read.

@@ -12,16 +12,25 @@ import (
 	"github.com/alter-mcp/caddy-alter-mcp/vaultclient"
 )
 
-// renewTimeout bounds a renewal: the token endpoint, and writes before and after.
-const renewTimeout = 30 * time.Second
+// grantTimeout bounds the work on one grant: the token endpoint, and reads and
+// writes before and after.
+const grantTimeout = 30 * time.Second
 
-// renew gets a new access token for a grant. Calls at the same time share one
-// flight, which goes on when the caller that began it gives up: the provider may
-// have rotated the refresh token by then.
+// Waits between tries to store what a provider gave; together they fit into
+// grantTimeout beside a slow token endpoint.
+const (
+	firstStoreWait = 100 * time.Millisecond // doubled after each try
+	lastStoreWait  = 3 * time.Second
+)
+
+// renew gets a successor of a grant. Calls at the same time share one flight,
+// which goes on when the caller that began it gives up: the provider may have
+// rotated the refresh token by then. A flight for an older version than the
+// stored one asks no provider, so that only one does for each grant.
 func (v *Vault) renew(ctx context.Context, p *vaultclient.Provider, g *Grant) (*Grant, error) {
-	key := strconv.Quote(g.UserID) + strconv.Quote(g.Provider) + strconv.Quote(g.Label)
+	key := strconv.Quote(g.UserID) + strconv.Quote(g.Provider) + strconv.Quote(g.Label) + strconv.FormatInt(g.Version, 10)
 	flight := v.renewal.DoChan(key, func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), renewTimeout)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grantTimeout)
 		defer cancel()
 		return v.renewAlone(ctx, p, g)
 	})
@@ -36,46 +45,78 @@ func (v *Vault) renew(ctx context.Context, p *vaultclient.Provider, g *Grant) (*
 	}
 }
 
-// renewAlone renews a grant unless that was done since g was read. What the
-// provider gave is stored before anybody uses it.
+// renewAlone renews a grant unless that was done since g was read.
 func (v *Vault) renewAlone(ctx context.Context, p *vaultclient.Provider, g *Grant) (*Grant, error) {
-	newest, err := v.cfg.Store.Grant(ctx, g.UserID, g.Provider, g.Label)
-	if errors.Is(err, ErrNotFound) || err == nil && newest.Dead {
-		return nil, connectFirst(requestOf(g), nil)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%w: reading a grant: %w", vaultclient.ErrUnavailable, err)
-	}
-	if newest.Version != g.Version {
-		return newest, nil
+	_, newest, err := v.grant(ctx, requestOf(g))
+	if err != nil || newest.Version != g.Version {
+		return newest, err
 	}
 	tokens, err := p.Refresh(ctx, v.cfg.HTTP, newest.RefreshToken)
-	if vaultclient.IsDead(err) {
-		return nil, v.bury(ctx, newest, err)
-	}
-	if err != nil {
+	switch {
+	case vaultclient.IsDead(err):
+		return v.bury(ctx, newest, err)
+	case err != nil:
 		return nil, fmt.Errorf("renewing a grant: %w", err)
 	}
-	newest.take(tokens, v.cfg.Now())
-	if err := v.cfg.Store.PutGrant(ctx, newest); err != nil {
-		if errors.Is(err, ErrConflict) { // connected anew, or renewed by another node
-			return v.cfg.Store.Grant(ctx, g.UserID, g.Provider, g.Label)
-		}
-		return nil, fmt.Errorf("%w: storing a renewed grant: %w", vaultclient.ErrUnavailable, err)
-	}
-	v.log.Debug("grant renewed", zap.String("provider", p.Name), zap.String("user", g.UserID))
-	return newest, nil
+	return v.keep(ctx, newest, tokens)
 }
 
-// bury marks a grant that the provider will not renew. Its tokens are erased.
-func (v *Vault) bury(ctx context.Context, g *Grant, cause error) error {
-	v.log.Info("grant is dead", zap.String("provider", g.Provider), zap.String("user", g.UserID), zap.Error(cause))
-	g.Dead, g.UpdatedAt = true, v.cfg.Now()
-	g.AccessToken, g.RefreshToken = vaultclient.Secret{}, vaultclient.Secret{}
-	if err := v.cfg.Store.PutGrant(ctx, g); err != nil && !errors.Is(err, ErrConflict) {
-		return fmt.Errorf("%w: storing a dead grant: %w", vaultclient.ErrUnavailable, err)
+// keep stores what the provider gave in place of old, before anybody uses it.
+func (v *Vault) keep(ctx context.Context, old *Grant, tokens *vaultclient.Tokens) (*Grant, error) {
+	g := *old
+	g.take(tokens, v.cfg.Now())
+	err := v.put(ctx, &g)
+	if errors.Is(err, ErrConflict) {
+		// While a reload is under way two vaults serve one store. The other one
+		// may have sent the same refresh token too late and buried the grant.
+		stored, readErr := v.cfg.Store.Grant(ctx, g.UserID, g.Provider, g.Label)
+		if readErr != nil || !stored.Dead || stored.Version != old.Version+1 {
+			_, stored, err = v.grant(ctx, requestOf(old))
+			return stored, err // renewed or connected anew, or gone
+		}
+		g.Version = stored.Version
+		err = v.put(ctx, &g)
 	}
-	return connectFirst(requestOf(g), cause)
+	if err != nil {
+		v.log.Error("a renewed grant could not be stored", zap.String("provider", g.Provider), zap.String("user", g.UserID), zap.Error(err))
+		return nil, fmt.Errorf("%w: storing a renewed grant: %w", vaultclient.ErrUnavailable, err)
+	}
+	v.log.Debug("grant renewed", zap.String("provider", g.Provider), zap.String("user", g.UserID))
+	return &g, nil
+}
+
+// put stores a grant whose predecessor is spent at the provider, so that a
+// failure would lock the person out: it tries for some seconds.
+func (v *Vault) put(ctx context.Context, g *Grant) error {
+	for wait := firstStoreWait; ; wait *= 2 {
+		err := v.cfg.Store.PutGrant(ctx, g)
+		if err == nil || errors.Is(err, ErrConflict) || wait > lastStoreWait {
+			return err
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+// bury marks a grant that the provider will not renew; its tokens are erased. If
+// it was renewed or connected anew meanwhile, that is returned instead.
+func (v *Vault) bury(ctx context.Context, g *Grant, cause error) (*Grant, error) {
+	dead := *g
+	dead.Dead, dead.UpdatedAt = true, v.cfg.Now()
+	dead.AccessToken, dead.RefreshToken = vaultclient.Secret{}, vaultclient.Secret{}
+	err := v.cfg.Store.PutGrant(ctx, &dead)
+	if errors.Is(err, ErrConflict) {
+		_, stored, err := v.grant(ctx, requestOf(g))
+		return stored, err
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: storing a dead grant: %w", vaultclient.ErrUnavailable, err)
+	}
+	v.log.Info("grant is dead", zap.String("provider", g.Provider), zap.String("user", g.UserID), zap.Error(cause))
+	return nil, connectFirst(requestOf(g), cause)
 }
 
 // take puts new tokens into a grant. A provider that gives no new refresh token

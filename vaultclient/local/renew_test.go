@@ -37,6 +37,26 @@ func TestRenewalAheadOfTheEnd(t *testing.T) {
 	}
 }
 
+// A token that lives shorter than RefreshAhead is not renewed by every call.
+func TestShortLivedTokens(t *testing.T) {
+	e := newEnv(t)
+	e.provider.set(func(p *provider) { p.lifetime = 30 })
+	e.connect("alice")
+	for range 20 {
+		if _, err := e.token("alice"); err != nil {
+			t.Fatal(err)
+		}
+		e.clock.advance(time.Second)
+	}
+	if e.provider.refreshes != 0 {
+		t.Errorf("%d renewals within 20 of 30 s, want none", e.provider.refreshes)
+	}
+	e.clock.advance(8 * time.Second)
+	if _, err := e.token("alice"); err != nil || e.provider.refreshes != 1 {
+		t.Errorf("2 s before the end: %v, %d renewals, want 1", err, e.provider.refreshes)
+	}
+}
+
 // Security PROV-05: one flight per grant, for 50 calls at once.
 func TestManyCallsShareOneRenewal(t *testing.T) {
 	e := newEnv(t)
@@ -191,7 +211,7 @@ func TestGrantWithoutRefreshToken(t *testing.T) {
 // Security ISO-04: nobody gets another's token, whatever happens at once.
 func TestManyPeopleAtOnce(t *testing.T) {
 	e := newEnv(t)
-	const people = 40
+	const people = 200
 	for i := range people {
 		e.connect(fmt.Sprintf("u%dx", i))
 	}

@@ -43,8 +43,8 @@ type Config struct {
 	// AttemptLifetime is how long a person may take at the provider. Default
 	// 10 min.
 	AttemptLifetime time.Duration
-	// RefreshAhead is how long before its end an access token is renewed.
-	// Default 1 min.
+	// RefreshAhead is how long before its end an access token is renewed, at
+	// most a tenth of its life. Default 1 min.
 	RefreshAhead time.Duration
 
 	// Logger; nil means none.
@@ -139,7 +139,7 @@ func (v *Vault) Credential(ctx context.Context, req vaultclient.Request) (*vault
 		}
 	}
 	left := g.Expiry.Sub(v.cfg.Now())
-	if g.Expiry.IsZero() || left > v.cfg.RefreshAhead {
+	if g.Expiry.IsZero() || left > v.ahead(g) {
 		return credentialOf(g), nil
 	}
 	if g.RefreshToken.IsZero() {
@@ -176,6 +176,13 @@ func (v *Vault) Renew(ctx context.Context, req vaultclient.Request, refused *vau
 		return nil, err
 	}
 	return credentialOf(renewed), nil
+}
+
+// ahead is how long before its end g is renewed. The bound by its life keeps
+// every call from renewing a token that is short-lived.
+func (v *Vault) ahead(g *Grant) time.Duration {
+	const part = 10
+	return max(0, min(v.cfg.RefreshAhead, g.Expiry.Sub(g.UpdatedAt)/part))
 }
 
 // grant reads a living grant and its provider.
