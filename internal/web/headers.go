@@ -9,7 +9,10 @@ import (
 // setHeaders sets what all pages have in common. The referrer policy is
 // same-origin and not no-referrer: under the latter browsers send
 // "Origin: null" with the page's own forms (Fetch standard, section 3.2), which
-// [SameOrigin] has to refuse. Other hosts learn nothing under either.
+// [SameOrigin] has to refuse. Other hosts learn nothing under either. There is
+// no Cross-Origin-Opener-Policy: any value but unsafe-none cuts a client that
+// opens the login in a popup off from it (HTML standard, section 7.1.3), and
+// pages without scripts give an opener nothing to reach.
 func setHeaders(h http.Header, targets []string) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Security-Policy", contentPolicy(targets))

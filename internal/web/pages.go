@@ -64,6 +64,7 @@ func New(s Site) (*Pages, error) {
 func functions() template.FuncMap {
 	return template.FuncMap{
 		"name":     cleanName,
+		"client":   clientName,
 		"text":     cleanText,
 		"host":     asciiHost,
 		"initial":  initial,

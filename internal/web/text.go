@@ -9,8 +9,10 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// maxName is how much of a name is shown, in characters.
-const maxName = 100
+const (
+	maxName  = 100 // characters of a name that are shown
+	maxMarks = 3   // on one letter; living languages need no more
+)
 
 // cleanName makes a name of others fit to be shown in a line. Clients name
 // themselves, so a name may try to look like the page around it.
@@ -22,17 +24,37 @@ func cleanName(s string) string {
 	return strings.TrimSpace(string([]rune(s)[:maxName])) + "…"
 }
 
+// clientName is the name that a client gave itself, or what it is called when
+// that shows nothing.
+func clientName(s string) string {
+	if name := cleanName(s); name != "" {
+		return name
+	}
+	return "An app without a name"
+}
+
 // cleanText removes format characters, among them those that change the
 // direction of text or have no width (Unicode technical report 36, section
-// 2.5), and turns control characters and runs of blanks into one blank.
+// 2.5), letters without ink, and marks that pile up on a letter and cover the
+// text around it. Control characters and runs of blanks become one blank.
 func cleanText(s string) string {
+	const brailleBlank = '\u2800'
+	marks := maxMarks // so that none stands first
 	s = strings.Map(func(r rune) rune {
 		switch {
-		case unicode.Is(unicode.Cf, r), r == utf8.RuneError:
+		case r == utf8.RuneError, unicode.In(r, unicode.Cf, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector):
 			return -1
-		case unicode.IsControl(r):
+		case unicode.IsControl(r), unicode.IsSpace(r), r == brailleBlank:
+			marks = maxMarks
 			return ' '
+		case unicode.In(r, unicode.Mn, unicode.Me):
+			if marks == maxMarks {
+				return -1
+			}
+			marks++
+			return r
 		}
+		marks = 0
 		return r
 	}, s)
 	return strings.Join(strings.Fields(s), " ")

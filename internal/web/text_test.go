@@ -13,6 +13,10 @@ func TestCleanName(t *testing.T) {
 		"no width":           {"Cl\u200bau\ufeffde", "Claude"},
 		"lines":              {" a\r\n\tb\u2028c\x00", "a b c"},
 		"broken bytes":       {"a\xffb", "ab"},
+		"letters of no ink":  {"\u3164a\u115f\u2800b\uffa0\ufe0f", "a b"},
+		"marks of a letter":  {"Vie\u0323\u0302t ש\u05bc\u05c1\u05b8", "Vie\u0323\u0302t ש\u05bc\u05c1\u05b8"},
+		"heap of marks":      {"a" + strings.Repeat("\u0335\u0489", 20) + "b", "a\u0335\u0489\u0335b"},
+		"marks on nothing":   {"\u0335a \u0335\u0489b", "a b"},
 		"100 characters":     {strings.Repeat("ü", 100), strings.Repeat("ü", 100)},
 		"101 characters":     {strings.Repeat("ü", 101), strings.Repeat("ü", 100) + "…"},
 	} {
@@ -21,6 +25,17 @@ func TestCleanName(t *testing.T) {
 				t.Errorf("cleanName(%q) = %q, want %q", c.in, got, c.want)
 			}
 		})
+	}
+}
+
+// A name that shows nothing would let the page ask for nobody.
+func TestClientName(t *testing.T) {
+	for in, want := range map[string]string{
+		"Claude Code": "Claude Code", "": "An app without a name", "\u202e\u200b": "An app without a name", "\u3164\u2800 ": "An app without a name",
+	} {
+		if got := clientName(in); got != want {
+			t.Errorf("clientName(%q) = %q, want %q", in, got, want)
+		}
 	}
 }
 
