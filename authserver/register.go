@@ -209,11 +209,11 @@ func (s *Server) register(r *http.Request, meta *clientMetadata) (*registration,
 	return answer, err
 }
 
-// cleanName makes a client's name fit to be shown: no control characters, and
-// not longer than maxClientName.
+// cleanName makes a client's name fit to be shown and logged: no control or
+// format characters, and not longer than maxClientName.
 func cleanName(name string) string {
 	name = strings.TrimSpace(strings.Map(func(c rune) rune {
-		if unicode.IsControl(c) || c == utf8.RuneError {
+		if unicode.IsControl(c) || unicode.Is(unicode.Cf, c) || c == utf8.RuneError {
 			return -1
 		}
 		return c
