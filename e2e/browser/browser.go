@@ -1,0 +1,267 @@
+// Package browser is a person at a browser without a screen: it keeps cookies,
+// follows redirects, reads pages, fills in their forms and presses their
+// buttons. It runs no scripts and complains about pages that hold any, sends the
+// headers that browsers send with a navigation, and holds pages to their own
+// Content-Security-Policy. It never leaves this machine.
+package browser
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	maxSteps = 30      // requests on one way
+	maxBody  = 1 << 20 // bytes of one page
+	timeout  = 20 * time.Second
+)
+
+// ErrNotLoopback is returned instead of going to a host beyond this machine.
+var ErrNotLoopback = errors.New("address is not on this machine")
+
+// Person is who sits at the browser.
+type Person struct {
+	Name     string // also names the mailbox to choose
+	Password string
+}
+
+// Browser is one person's browser with its cookies. It is safe for concurrent
+// use, as tabs are.
+type Browser struct {
+	person Person
+	sites  []string
+	client *http.Client
+}
+
+// New returns a browser without cookies. Sites are the origins, such as
+// http://localhost:8000, whose pages the person fills in and which must be free
+// of scripts. What lies elsewhere belongs to the MCP client: a way ends there.
+func New(person Person, sites ...string) (*Browser, error) {
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		return nil, fmt.Errorf("making a cookie jar: %w", err)
+	}
+	return &Browser{person: person, sites: sites, client: &http.Client{
+		Jar:     jar,
+		Timeout: timeout,
+		// A spare connection would hold up the end of a server for 5 s.
+		Transport: &http.Transport{DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse
+		},
+	}}, nil
+}
+
+// Visit is what the person has in mind on one way.
+type Visit struct {
+	// Decision is the button to press: the value of the button whose name is
+	// "decision". Default: allow.
+	Decision string
+	// Hold stops at the client's redirect URI without a request to it.
+	Hold bool
+}
+
+// Stop is where a way ended.
+type Stop struct {
+	// URL is the last address.
+	URL *url.URL
+	// Client says that the address is the client's.
+	Client bool
+	// Page is what was shown last: before the address, when the way was held.
+	Page *Page
+	// Way lists the requests in order, without queries.
+	Way []string
+}
+
+// step is one request to come.
+type step struct {
+	method string
+	url    *url.URL
+	form   url.Values
+	from   *Page  // the page whose form leads there; nil: typed in
+	site   string // Sec-Fetch-Site so far
+}
+
+// Open goes to an address and on from there as the person would, until a page
+// asks for nothing more or the client is reached.
+func (b *Browser) Open(ctx context.Context, address string, v Visit) (*Stop, error) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return nil, fmt.Errorf("reading the address: %w", err)
+	}
+	if v.Decision == "" {
+		v.Decision = "allow"
+	}
+	stop := new(Stop)
+	seen := make(map[string]int)
+	next := &step{method: http.MethodGet, url: u, site: "none"}
+	for range maxSteps {
+		stop.URL, stop.Client = next.url, !slices.Contains(b.sites, origin(next.url))
+		if err := next.from.mayGo(next.url); err != nil {
+			return stop, err
+		}
+		if stop.Client && v.Hold {
+			return stop, nil
+		}
+		stop.Way = append(stop.Way, next.method+" "+origin(next.url)+next.url.Path)
+		page, redirect, err := b.do(ctx, next)
+		if err != nil {
+			return stop, fmt.Errorf("%s %s: %w", next.method, next.url.Redacted(), err)
+		}
+		if redirect != nil {
+			next = redirect
+			continue
+		}
+		if stop.Page = page; stop.Client {
+			return stop, nil
+		}
+		if err := page.check(); err != nil {
+			return stop, fmt.Errorf("page %q at %s: %w", page.Title, next.url.Path, err)
+		}
+		if err := b.style(ctx, page); err != nil {
+			return stop, fmt.Errorf("page %q at %s: %w", page.Title, next.url.Path, err)
+		}
+		next, err = page.answer(b.person, v.Decision)
+		if err != nil {
+			return stop, err
+		}
+		if next == nil {
+			return stop, nil
+		}
+		key := page.Title + " " + next.url.Path
+		if seen[key]++; seen[key] > 2 {
+			return stop, fmt.Errorf("page %q comes again and again: %s", page.Title, page.Text)
+		}
+	}
+	return stop, fmt.Errorf("no end after %d requests: %s", maxSteps, strings.Join(stop.Way, ", "))
+}
+
+// do sends one request and returns the page, or the step that a redirect asks
+// for.
+func (b *Browser) do(ctx context.Context, s *step) (*Page, *step, error) {
+	if !isLoopback(s.url.Hostname()) || s.url.Scheme != "http" {
+		return nil, nil, ErrNotLoopback
+	}
+	req, err := s.request(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	resp, err := b.client.Do(req)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode >= 300 && resp.StatusCode < 400 && resp.StatusCode != http.StatusNotModified {
+		next, err := s.redirected(resp)
+		return nil, next, err
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading the page: %w", err)
+	}
+	page, err := parsePage(resp, body)
+	return page, nil, err
+}
+
+// style gets the stylesheets of a page, as a browser would.
+func (b *Browser) style(ctx context.Context, p *Page) error {
+	for _, u := range p.Stylesheets {
+		if !slices.ContainsFunc(p.policy()["style-src"], func(source string) bool { return matchSource(source, p.URL, u) }) {
+			return fmt.Errorf("policy with style-src %q stops its own stylesheet %s", p.policy()["style-src"], u)
+		}
+		sheet, _, err := b.do(ctx, &step{method: http.MethodGet, url: u, site: relation(p.URL, u)})
+		if err != nil {
+			return fmt.Errorf("getting the stylesheet: %w", err)
+		}
+		if sheet == nil {
+			return fmt.Errorf("stylesheet %s is a redirect", u)
+		}
+		if kind := sheet.Header.Get("Content-Type"); sheet.Status != http.StatusOK || !strings.HasPrefix(kind, "text/css") {
+			return fmt.Errorf("stylesheet %s is %d %q", u, sheet.Status, kind)
+		}
+	}
+	return nil
+}
+
+// request makes the request with the headers of a browser's navigation.
+func (s *step) request(ctx context.Context) (*http.Request, error) {
+	var body io.Reader
+	if s.method == http.MethodPost {
+		body = strings.NewReader(s.form.Encode())
+	}
+	req, err := http.NewRequestWithContext(ctx, s.method, s.url.String(), body)
+	if err != nil {
+		return nil, err
+	}
+	h := req.Header
+	h.Set("User-Agent", "Mozilla/5.0 (e2e)")
+	h.Set("Accept", "text/html,application/xhtml+xml,*/*;q=0.8")
+	h.Set("Sec-Fetch-Dest", "document")
+	h.Set("Sec-Fetch-Mode", "navigate")
+	h.Set("Sec-Fetch-Site", s.site)
+	h.Set("Upgrade-Insecure-Requests", "1")
+	if s.method == http.MethodPost {
+		h.Set("Content-Type", "application/x-www-form-urlencoded")
+		h.Set("Origin", s.from.originFor(s.url))
+	}
+	return req, nil
+}
+
+// redirected is the step after a redirect (Fetch standard, HTTP-redirect fetch):
+// what led here still counts for the policies.
+func (s *step) redirected(resp *http.Response) (*step, error) {
+	to, err := resp.Location()
+	if err != nil {
+		return nil, fmt.Errorf("redirect %d: %w", resp.StatusCode, err)
+	}
+	next := &step{method: http.MethodGet, url: to, from: s.from, site: s.site}
+	if resp.StatusCode == http.StatusTemporaryRedirect || resp.StatusCode == http.StatusPermanentRedirect {
+		next.method, next.form = s.method, s.form
+	}
+	if s.site != "none" {
+		next.site = worse(s.site, relation(s.url, to))
+	}
+	return next, nil
+}
+
+// relation is what Sec-Fetch-Site says about a request from one address to
+// another.
+func relation(from, to *url.URL) string {
+	switch {
+	case origin(from) == origin(to):
+		return "same-origin"
+	case from.Scheme == to.Scheme && from.Hostname() == to.Hostname():
+		return "same-site"
+	}
+	return "cross-site"
+}
+
+func worse(a, b string) string {
+	order := []string{"same-origin", "same-site", "cross-site"}
+	return order[max(slices.Index(order, a), slices.Index(order, b))]
+}
+
+func origin(u *url.URL) string { return u.Scheme + "://" + u.Host }
+
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// Visited reports whether the way led over an address of the sites whose path
+// ends like that.
+func (s *Stop) Visited(path string) bool {
+	return slices.ContainsFunc(s.Way, func(step string) bool { return strings.HasSuffix(step, path) })
+}

@@ -1,0 +1,107 @@
+package harness
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// maxLine bounds one line of a script, in bytes.
+const maxLine = 1 << 20
+
+// Script is a program that talks with the test by lines. The project's own
+// scripts print JSON objects with a member "step", see clients; a line to their
+// standard input lets them go on.
+type Script struct {
+	t     testing.TB
+	lines *bufio.Scanner
+	input io.Writer
+	wait  func() error
+}
+
+// StartScript starts a script. Its errors are shown when the test fails.
+func StartScript(t testing.TB, timeout time.Duration, env []string, name string, args ...string) *Script {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), timeout)
+	cmd := command(ctx, filepath.Dir(args[0]), env, name, args...)
+	errors, err := os.Create(filepath.Join(t.TempDir(), "script.stderr"))
+	if err != nil {
+		t.Fatalf("making a file for the errors of a script: %v", err)
+	}
+	cmd.Stderr = errors
+	output, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatalf("starting a script: %v", err)
+	}
+	input, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatalf("starting a script: %v", err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("starting a script: %v", err)
+	}
+	s := &Script{t: t, lines: bufio.NewScanner(output), input: input, wait: cmd.Wait}
+	s.lines.Buffer(nil, maxLine)
+	showOnFailure(t, errors.Name())
+	t.Cleanup(func() {
+		cancel()
+		_ = s.wait() // it was killed, or End has asked already
+		_ = errors.Close()
+	})
+	return s
+}
+
+// Expect reads the next line, which must be of that step, into v.
+func (s *Script) Expect(step string, v any) {
+	s.t.Helper()
+	if !s.lines.Scan() {
+		s.t.Fatalf("script ended before the step %q: %v", step, s.lines.Err())
+	}
+	var line struct {
+		Step string `json:"step"`
+	}
+	if err := json.Unmarshal(s.lines.Bytes(), &line); err != nil || line.Step != step {
+		s.t.Fatalf("script says %s (%v), want the step %q", s.lines.Bytes(), err, step)
+	}
+	if err := json.Unmarshal(s.lines.Bytes(), v); err != nil {
+		s.t.Fatalf("reading the step %q from %s: %v", step, s.lines.Bytes(), err)
+	}
+}
+
+// GoOn lets a script that waits go on.
+func (s *Script) GoOn() {
+	s.t.Helper()
+	if _, err := io.WriteString(s.input, "go on\n"); err != nil {
+		s.t.Fatalf("telling the script to go on: %v", err)
+	}
+}
+
+// Find reads on to the first line for which find reports something, and returns
+// that.
+func (s *Script) Find(find func(line string) (string, bool)) string {
+	s.t.Helper()
+	for s.lines.Scan() {
+		if found, ok := find(s.lines.Text()); ok {
+			return found
+		}
+		s.t.Logf("script: %s", s.lines.Text())
+	}
+	s.t.Fatalf("script ended before what was looked for: %v", s.lines.Err())
+	return ""
+}
+
+// End reads on to the script's own end, which must be a success.
+func (s *Script) End() {
+	s.t.Helper()
+	for s.lines.Scan() {
+		s.t.Logf("script: %s", s.lines.Text())
+	}
+	if err := s.wait(); err != nil {
+		s.t.Errorf("script ended with %v", err)
+	}
+}

