@@ -52,9 +52,19 @@ install_typescript() {
 	cp "$from"/*.mjs "$work/ts/"
 }
 
-for tool in python3 sha256sum flock script setsid; do
-	command -v "$tool" >/dev/null || fail "$tool is missing (Debian: apt-get install python3 coreutils util-linux bsdutils)"
-done
+# On Debian root can have what is missing installed.
+have() {
+	command -v "$1" >/dev/null && return
+	[[ $EUID -eq 0 ]] && command -v apt-get >/dev/null || fail "$1 is missing (Debian: apt-get install $2)"
+	apt-get update -qq && apt-get install -qqy "$2" >/dev/null || fail "apt-get could not install $2"
+}
+
+have python3 python3
+have sha256sum coreutils
+have flock util-linux
+have setsid util-linux
+have script bsdutils
+python3 -c 'import ensurepip' 2>/dev/null || have ensurepip python3-venv
 
 mkdir -p "$work"
 exec 9>"$work/install.lock"
