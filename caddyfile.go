@@ -60,6 +60,8 @@ func parseDirective(d httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 //	    encryption_key   <key>
 //	    store            <type> ...
 //	    identity         <type> ...
+//	    allow            email|domain|group|subject <value>... or any
+//	    deny             email|domain|group|subject <value>...
 //	    vault            <type> ...
 //	    provider         <name> { ... }
 //	    tool             <name> [<type>] { ... }
@@ -116,6 +118,8 @@ func (h *Handler) unmarshalSetting(d *caddyfile.Dispenser, seen once) error {
 		"identity": h.unmarshalIdentity,
 		"provider": h.unmarshalProvider,
 		"tool":     h.unmarshalTool,
+		"allow":    h.unmarshalRule,
+		"deny":     h.unmarshalRule,
 	}
 	name := d.Val()
 	if parse := lists[name]; parse != nil {
@@ -123,7 +127,7 @@ func (h *Handler) unmarshalSetting(d *caddyfile.Dispenser, seen once) error {
 	}
 	parse := settings[name]
 	if parse == nil {
-		return unknown(d, "alter_mcp", "client_documents", "consent", "encryption_key", "identity", "instructions",
+		return unknown(d, "alter_mcp", "allow", "client_documents", "consent", "deny", "encryption_key", "identity", "instructions",
 			"legacy_root", "lifetimes", "limits", "name", "origin", "provider", "public_url", "realm", "registration",
 			"root", "store", "tool", "vault")
 	}

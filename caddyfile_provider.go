@@ -25,6 +25,8 @@ import (
 //	    token_field       <name>
 //	    no_pkce
 //	    scopes_add_up
+//	    allow             email|domain|group|subject <value>... or any
+//	    deny              email|domain|group|subject <value>...
 //	}
 func (h *Handler) unmarshalProvider(d *caddyfile.Dispenser) error {
 	p := new(Provider)
@@ -41,6 +43,12 @@ func (h *Handler) unmarshalProvider(d *caddyfile.Dispenser) error {
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		if d.Val() == "authorize_param" { // may come more than once
 			if err := p.unmarshalParam(d); err != nil {
+				return err
+			}
+			continue
+		}
+		if d.Val() == "allow" || d.Val() == "deny" {
+			if err := p.unmarshalRule(d); err != nil {
 				return err
 			}
 			continue
@@ -75,7 +83,7 @@ func (p *Provider) unmarshalSetting(d *caddyfile.Dispenser) error {
 	if text := texts[d.Val()]; text != nil {
 		return oneArg(d, text)
 	}
-	return unknown(d, "provider", "api_hosts", "authorization_url", "authorize_param", "client_id", "client_secret",
+	return unknown(d, "provider", "allow", "api_hosts", "authorization_url", "authorize_param", "client_id", "client_secret", "deny",
 		"no_pkce", "preset", "revocation_url", "scope_param", "scope_separator", "scopes", "scopes_add_up", "title", "token_auth",
 		"token_field", "token_url")
 }

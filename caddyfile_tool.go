@@ -68,6 +68,8 @@ func peekArgs(d *caddyfile.Dispenser) func(yield func(string) bool) {
 //	    closed_world
 //	    timeout       <duration>
 //	    max_response  <size>
+//	    allow         email|domain|group|subject <value>... or any
+//	    deny          email|domain|group|subject <value>...
 //	}
 func (t *DeclaredTool) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // subdirective
@@ -78,8 +80,8 @@ func (t *DeclaredTool) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	}
 	seen := make(once)
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		if d.Val() == "input" { // may come more than once
-			if err := t.unmarshalInput(d); err != nil {
+		if parse := t.repeatable(d.Val()); parse != nil {
+			if err := parse(d); err != nil {
 				return err
 			}
 			continue
@@ -90,6 +92,17 @@ func (t *DeclaredTool) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		if err := t.unmarshalSetting(d); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// repeatable returns what parses a setting that may come more than once.
+func (t *DeclaredTool) repeatable(name string) func(*caddyfile.Dispenser) error {
+	switch name {
+	case "input":
+		return t.unmarshalInput
+	case "allow", "deny":
+		return t.unmarshalRule
 	}
 	return nil
 }
@@ -119,7 +132,7 @@ func (t *DeclaredTool) unmarshalSetting(d *caddyfile.Dispenser) error {
 			return noArgs(d, dst)
 		}
 	}
-	return unknown(d, "tool", "closed_world", "delete", "description", "destructive", "get", "head", "idempotent", "input",
+	return unknown(d, "tool", "allow", "closed_world", "delete", "deny", "description", "destructive", "get", "head", "idempotent", "input",
 		"input_schema", "max_response", "output_schema", "patch", "post", "provider", "put", "read_only", "respond",
 		"result", "scopes", "timeout", "title")
 }

@@ -137,7 +137,7 @@ func (h *Handler) authConfig(run *running, realmName string, store authserver.St
 		AccessTokenLifetime: time.Duration(l.AccessToken), CodeLifetime: time.Duration(l.Code),
 		LoginLifetime: time.Duration(l.Login), SessionIdle: time.Duration(l.Session),
 		RefreshIdle: time.Duration(l.Refresh), MaxStaleness: time.Duration(l.MaxStaleness),
-		RememberConsent: h.RememberConsent, Logger: h.logger.Named("oauth"),
+		RememberConsent: h.RememberConsent, Admit: h.admitUser, Logger: h.logger.Named("oauth"),
 	}
 	if l.RefreshGrace != nil {
 		cfg.RefreshGrace = time.Duration(*l.RefreshGrace)

@@ -24,7 +24,7 @@ type guests struct {
 	identity  identityModule
 	vault     vaultModule
 	providers map[string]*vaultclient.Provider
-	tools     *mcphandler.StaticSource
+	tools     mcphandler.Source
 	upstream  *upstream
 }
 
@@ -95,13 +95,16 @@ func (h *Handler) loadIdentity(ctx caddy.Context) error {
 	if h.guests.identity, ok = mod.(identityModule); !ok {
 		return fmt.Errorf("identity module %T is none", mod)
 	}
-	return nil
+	return h.checkOpenIdentity()
 }
 
 func (h *Handler) loadProviders() error {
 	h.guests.providers = make(map[string]*vaultclient.Provider)
 	for i, p := range h.Providers {
 		resolved, err := p.resolve()
+		if err == nil {
+			err = p.Rules.check()
+		}
 		if err != nil {
 			return fmt.Errorf("provider %d (%s): %w", i, p.Name, err)
 		}
@@ -129,10 +132,15 @@ func (h *Handler) loadTools(ctx caddy.Context) error {
 			tools = append(tools, tool)
 		}
 	}
-	var err error
-	if h.guests.tools, err = mcphandler.NewStaticSource(tools); err != nil {
+	static, err := mcphandler.NewStaticSource(tools)
+	if err != nil {
 		return fmt.Errorf("tools: %w", err)
 	}
+	providers := make(map[string]*Rules)
+	for _, p := range h.Providers {
+		providers[p.Name] = &p.Rules
+	}
+	h.guests.tools = newPolicySource(static, h.collectRules(tools, providers))
 	return nil
 }
 
@@ -140,6 +148,11 @@ func (h *Handler) prepareTool(mod any) (mcphandler.Tool, error) {
 	tool, ok := mod.(mcphandler.Tool)
 	if !ok {
 		return nil, fmt.Errorf("module %T is no tool", mod)
+	}
+	if ruled, ok := mod.(ruledTool); ok {
+		if err := ruled.ToolRules().check(); err != nil {
+			return nil, err
+		}
 	}
 	if user, ok := mod.(providerUser); ok {
 		if name := user.NeededProvider(); name != "" && h.guests.providers[name] == nil {

@@ -84,6 +84,8 @@ type Handler struct {
 	// How people log in. Exactly one, for now.
 	IdentitiesRaw []json.RawMessage `json:"identities,omitempty" caddy:"namespace=http.alter_mcp.identities inline_key=type"`
 
+	Rules
+
 	// Where people's grants are kept. Default: the embedded one.
 	VaultRaw json.RawMessage `json:"vault,omitempty" caddy:"namespace=http.alter_mcp.vaults inline_key=type"`
 
@@ -326,6 +328,9 @@ func (h *Handler) checkSettings() error {
 		}
 	}
 	if err := h.checkOrigins(); err != nil {
+		return err
+	}
+	if err := h.Rules.check(); err != nil {
 		return err
 	}
 	return h.checkBounds()

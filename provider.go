@@ -26,6 +26,9 @@ type Provider struct {
 	ClientSecret string `json:"client_secret,omitempty"`
 
 	vaultclient.Provider
+
+	// Who may use the provider's tools.
+	Rules
 }
 
 // resolve fills in the preset and the secrets.

@@ -22,6 +22,9 @@ func init() {
 type DeclaredTool struct {
 	mcphandler.DeclaredConfig
 
+	// Who may see and call the tool.
+	Rules
+
 	// How long a call may take. At most 10m. Default: 30s.
 	CallTimeout caddy.Duration `json:"timeout,omitempty"`
 
@@ -72,6 +75,9 @@ func (t *DeclaredTool) Provision(caddy.Context) error {
 // NeededProvider implements providerUser.
 func (t *DeclaredTool) NeededProvider() string { return t.Provider }
 
+// ToolRules implements ruledTool.
+func (t *DeclaredTool) ToolRules() *Rules { return &t.Rules }
+
 // UseUpstream implements upstreamUser: only now can the tool be made.
 func (t *DeclaredTool) UseUpstream(up mcphandler.Upstream) error {
 	var err error
@@ -94,4 +100,5 @@ var (
 	_ mcphandler.Tool       = (*DeclaredTool)(nil)
 	_ upstreamUser          = (*DeclaredTool)(nil)
 	_ providerUser          = (*DeclaredTool)(nil)
+	_ ruledTool             = (*DeclaredTool)(nil)
 )

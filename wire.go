@@ -37,7 +37,9 @@ func (a authenticator) Authenticate(r *http.Request) (*mcphandler.Caller, error)
 	}
 	profile := &access.User.Profile
 	return &mcphandler.Caller{
-		UserID: access.User.ID, Email: profile.Email, Name: profile.Name, Claims: profile.Claims,
+		UserID: access.User.ID, Subject: access.User.Subject,
+		Email: profile.Email, EmailVerified: profile.EmailVerified,
+		Name: profile.Name, Groups: profile.Groups, Claims: profile.Claims,
 		ClientID: access.ClientID, ClientName: access.ClientName,
 		Scopes: access.Scopes, Expiry: access.Expiry, Endpoint: endpoint,
 	}, nil

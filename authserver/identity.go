@@ -73,6 +73,14 @@ type attempt struct {
 	Until int64 `json:"until"`
 }
 
+// clientID is the client that waits for the login, or "".
+func (a *attempt) clientID() string {
+	if a.Request == nil {
+		return ""
+	}
+	return a.Request.ClientID
+}
+
 func (a *attempt) left(now time.Time) time.Duration {
 	return time.Unix(a.Until, 0).Sub(now)
 }

@@ -105,6 +105,11 @@ func (s *Server) loggedIn(w http.ResponseWriter, r *http.Request, a *attempt, p 
 		s.errorPage(w, r, ErrInvalidRequest.because(nil, "this login is over"))
 		return
 	}
+	if !s.cfg.Admit(&User{Issuer: p.Issuer, Subject: p.Subject, Profile: p.Profile}) {
+		s.log.Info("person not admitted", zap.String("issuer", p.Issuer), zap.String("client_id", a.clientID()))
+		s.loginFailed(w, r, a, ErrAccessDenied.because(nil, "this account may not use %s", s.cfg.Name))
+		return
+	}
 	user, err := s.cfg.Store.UpsertUser(ctx, randomID(), p.Issuer, p.Subject, p.Profile, now)
 	if err == nil {
 		err = s.startSession(w, r, user)

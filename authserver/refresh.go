@@ -60,6 +60,9 @@ func (s *Server) refresh(r *http.Request, client *Client, form url.Values) (*tok
 	if err != nil {
 		return nil, err
 	}
+	if err := s.checkAdmitted(ctx, family); err != nil {
+		return nil, err
+	}
 	scopes, err := narrowScopes(family.Scopes, form.Get("scope"))
 	if err != nil {
 		return nil, err
@@ -73,6 +76,16 @@ func (s *Server) refresh(r *http.Request, client *Client, form url.Values) (*tok
 		return nil, err
 	}
 	return s.tokenAnswer(access, next, scopes), nil
+}
+
+// checkAdmitted makes sure that the person of a family may still use this
+// server. The family lives on: the rules may be widened again.
+func (s *Server) checkAdmitted(ctx context.Context, family *Family) error {
+	user, err := s.cfg.Store.User(ctx, family.UserID)
+	if errors.Is(err, ErrNotFound) || err == nil && !s.cfg.Admit(user) {
+		return ErrInvalidGrant.because(nil, "the person may not use this server any more")
+	}
+	return err
 }
 
 // refreshableFamily finds the living family of a refresh token and checks what

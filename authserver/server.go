@@ -48,6 +48,10 @@ type Config struct {
 	Identity Identity
 	// IdentityTitle names it on pages, such as "Acme login".
 	IdentityTitle string
+	// Admit reports whether a person may use this server. It is asked at login,
+	// at refresh, and of each token, with what the identity said last; so a
+	// configuration that admits fewer cuts access at once. nil admits everyone.
+	Admit func(*User) bool
 	// Scopes that clients may ask for. Default: [DefaultScopes].
 	Scopes []Scope
 
@@ -177,6 +181,9 @@ func (c *Config) complete() error {
 	}
 	if c.ClientAddr == nil {
 		c.ClientAddr = remoteHost
+	}
+	if c.Admit == nil {
+		c.Admit = func(*User) bool { return true }
 	}
 	if len(c.Scopes) == 0 {
 		c.Scopes = DefaultScopes()

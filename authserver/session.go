@@ -55,6 +55,9 @@ func (s *Server) person(r *http.Request) (*person, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !s.cfg.Admit(user) {
+		return nil, nil
+	}
 	if left := session.ExpiresAt.Sub(now); left < s.cfg.SessionIdle-s.cfg.SessionIdle/sessionTouch {
 		if err := s.cfg.Store.ExtendSession(ctx, session.Hash, now.Add(s.cfg.SessionIdle)); err != nil {
 			s.log.Warn("a login session could not be extended", zap.Error(err))

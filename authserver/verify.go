@@ -77,6 +77,9 @@ func (s *Server) verifyAnew(ctx context.Context, token string) (*verification, e
 	if err != nil {
 		return nil, fmt.Errorf("reading the user of a token: %w", err)
 	}
+	if !s.cfg.Admit(user) {
+		return nil, fmt.Errorf("%w: the user is not admitted", ErrInvalidToken)
+	}
 	client, err := s.tokenClient(ctx, claims.ClientID)
 	if errors.Is(err, ErrNotFound) {
 		return nil, fmt.Errorf("%w: the client is gone", ErrInvalidToken)

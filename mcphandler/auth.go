@@ -9,10 +9,15 @@ import (
 // Caller is the person on whose behalf a request runs, and the client that
 // sent it.
 type Caller struct {
-	UserID     string // random id within the realm; never an e-mail address
-	Email      string // as the identity provider gave it; may be empty
-	Name       string // may be empty
-	Claims     map[string]any
+	UserID  string // random id within the realm; never an e-mail address
+	Subject string // as the identity provider names the person
+	Email   string // as the identity provider gave it; may be empty
+	// EmailVerified says that the identity provider vouches for the address.
+	EmailVerified bool
+	Name          string // may be empty
+	Groups        []string
+	Claims        map[string]any
+
 	ClientID   string
 	ClientName string
 	Scopes     []string

@@ -1,0 +1,98 @@
+package altermcp
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/alter-mcp/caddy-alter-mcp/authserver"
+	"github.com/alter-mcp/caddy-alter-mcp/mcphandler"
+)
+
+// policySource shows each person the tools that they may use, and no others: a
+// tool that is not allowed is not there, in the list as in calls.
+type policySource struct {
+	inner mcphandler.Source
+	// rules that a tool is under, by its name: its own, and those of its
+	// provider.
+	rules map[string][]*Rules
+}
+
+// newPolicySource returns inner itself when there is nothing to decide.
+func newPolicySource(inner mcphandler.Source, rules map[string][]*Rules) mcphandler.Source {
+	if len(rules) == 0 {
+		return inner
+	}
+	return &policySource{inner, rules}
+}
+
+// List implements [mcphandler.Source].
+func (p *policySource) List(ctx context.Context, caller *mcphandler.Caller) ([]mcphandler.Tool, error) {
+	all, err := p.inner.List(ctx, caller)
+	if err != nil {
+		return nil, err
+	}
+	allowed := make([]mcphandler.Tool, 0, len(all))
+	for _, tool := range all {
+		if p.allows(caller, tool.Describe().Name) {
+			allowed = append(allowed, tool)
+		}
+	}
+	return allowed, nil
+}
+
+// Lookup implements [mcphandler.Source].
+func (p *policySource) Lookup(ctx context.Context, caller *mcphandler.Caller, name string) (mcphandler.Tool, error) {
+	if !p.allows(caller, name) {
+		return nil, nil
+	}
+	return p.inner.Lookup(ctx, caller, name)
+}
+
+func (p *policySource) allows(caller *mcphandler.Caller, name string) bool {
+	for _, rules := range p.rules[name] {
+		if !rules.admit(someone{caller.Subject, caller.Email, caller.EmailVerified, caller.Groups}) {
+			return false
+		}
+	}
+	return true
+}
+
+// admitUser applies the endpoint's rules to a person, at login, at refresh and
+// at each verification of a token.
+func (h *Handler) admitUser(u *authserver.User) bool {
+	return h.Rules.admit(someone{u.Subject, u.Profile.Email, u.Profile.EmailVerified, u.Profile.Groups})
+}
+
+// ruledTool is a tool with rules of its own.
+type ruledTool interface{ ToolRules() *Rules }
+
+// collectRules gathers what each tool is under.
+func (h *Handler) collectRules(tools []mcphandler.Tool, providers map[string]*Rules) map[string][]*Rules {
+	all := make(map[string][]*Rules)
+	for _, tool := range tools {
+		name := tool.Describe().Name
+		if ruled, ok := tool.(ruledTool); ok && !ruled.ToolRules().empty() {
+			all[name] = append(all[name], ruled.ToolRules())
+		}
+		if user, ok := tool.(providerUser); ok {
+			if rules := providers[user.NeededProvider()]; rules != nil && !rules.empty() {
+				all[name] = append(all[name], rules)
+			}
+		}
+	}
+	return all
+}
+
+// openIdentity is an identity that anybody in the world may have, such as
+// Google's: logging in says nothing about belonging here.
+type openIdentity interface{ OpenToTheWorld() bool }
+
+// checkOpenIdentity wants the operator to say who may come in by such an
+// identity.
+func (h *Handler) checkOpenIdentity() error {
+	open, ok := h.guests.identity.(openIdentity)
+	if ok && open.OpenToTheWorld() && len(h.Allow) == 0 {
+		return fmt.Errorf("anybody can have an account at %s: say who may use this server, by `allow email *@example.com` for example, or `allow any`", h.guests.identity.Title())
+	}
+	return nil
+}
