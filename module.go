@@ -10,12 +10,10 @@ package altermcp
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -124,71 +122,6 @@ type opening struct {
 	failure error
 	running *running
 	warned  sync.Once // one log line for requests that cannot be right
-}
-
-// Registration limits RFC 7591 registration of clients.
-type Registration struct {
-	// No client can register.
-	Off bool `json:"off,omitempty"`
-	// How many registrations one address may make at once; an IPv6 address
-	// counts as its /64. Default: 60.
-	Rate int `json:"rate,omitempty"`
-	// Over which time that many are allowed again. Default: 10m.
-	Window caddy.Duration `json:"window,omitempty"`
-	// The most clients that are kept. Default: 10000.
-	MaxClients int `json:"max_clients,omitempty"`
-	// After how long a client that never got a token is removed. Default: 24h.
-	UnusedFor caddy.Duration `json:"unused_for,omitempty"`
-	// After how long a client is removed that was used and has no living
-	// authorization. Default: 400d.
-	IdleFor caddy.Duration `json:"idle_for,omitempty"`
-}
-
-// ClientDocuments limits client ID metadata documents.
-type ClientDocuments struct {
-	// No such client is accepted.
-	Off bool `json:"off,omitempty"`
-	// Only documents of these hosts: names, or `*.example.com` for all below
-	// one. Default: any public host.
-	Hosts []string `json:"hosts,omitempty"`
-}
-
-// Lifetimes of an endpoint; zero means the default.
-type Lifetimes struct {
-	// Of an access token. At most 24h. Default: 1h.
-	AccessToken caddy.Duration `json:"access_token,omitempty"`
-	// Of an authorization code. At most 10m. Default: 60s.
-	Code caddy.Duration `json:"code,omitempty"`
-	// How long a person may take to log in. At most 1h. Default: 10m.
-	Login caddy.Duration `json:"login,omitempty"`
-	// Of a login in a browser without use. At most 400d. Default: 7d.
-	Session caddy.Duration `json:"session,omitempty"`
-	// Of a refresh token without use. At most 400d. Default: 90d.
-	Refresh caddy.Duration `json:"refresh,omitempty"`
-	// How long the predecessor of a refresh token still gives the same
-	// successor, for clients that lost the answer. At most 60s; 0 is off.
-	// Default: 30s.
-	RefreshGrace *caddy.Duration `json:"refresh_grace,omitempty"`
-	// Of a link to connect an account. At most 1h. Default: 15m.
-	ConnectLink caddy.Duration `json:"connect_link,omitempty"`
-	// Of an MCP session of the handshake revisions. At most 30d. Default: 7d.
-	MCPSession caddy.Duration `json:"mcp_session,omitempty"`
-	// How long verified tokens are accepted while the store does not answer.
-	// At most 1h. Default: 5m.
-	MaxStaleness caddy.Duration `json:"max_staleness,omitempty"`
-}
-
-// Limits of requests; zero means the default.
-type Limits struct {
-	// The most bytes of an MCP request. At most 64MiB. Default: 4MiB.
-	Body int64 `json:"body,omitempty"`
-	// How deep an MCP request may nest. At most 1000. Default: 64.
-	Nesting int `json:"nesting,omitempty"`
-	// The most messages of a batch, which only revision 2025-03-26 knows. At
-	// most 1000. Default: 32.
-	Batch int `json:"batch,omitempty"`
-	// The most tools in one answer of tools/list. At most 10000. Default: 200.
-	Page int `json:"page,omitempty"`
 }
 
 // CaddyModule implements caddy.Module.
@@ -306,124 +239,6 @@ func withoutCookies(r *http.Request) {
 
 func isOwnCookie(c *http.Cookie) bool {
 	return strings.HasPrefix(strings.TrimPrefix(c.Name, "__Secure-"), "alter_mcp_")
-}
-
-// checkSettings reports the first setting that cannot work.
-func (h *Handler) checkSettings() error {
-	if err := checkPath(h.Path); err != nil {
-		return err
-	}
-	switch h.RootDocuments {
-	case "", rootUnlessClaimed, rootClaimed:
-	default:
-		return fmt.Errorf("root_documents %q: want %s or %s", h.RootDocuments, rootUnlessClaimed, rootClaimed)
-	}
-	if h.EncryptionKey != "" {
-		text, err := expandSecret("encryption_key", h.EncryptionKey)
-		if err != nil {
-			return err
-		}
-		if h.guests.key, err = parseKey(text); err != nil {
-			return fmt.Errorf("encryption_key: %w", err)
-		}
-	}
-	if err := h.checkOrigins(); err != nil {
-		return err
-	}
-	if err := h.Rules.check(); err != nil {
-		return err
-	}
-	return h.checkBounds()
-}
-
-// Values of Handler.RootDocuments.
-const (
-	rootUnlessClaimed = "unless_claimed"
-	rootClaimed       = "claimed"
-)
-
-// checkPath refuses paths that the well-known rules and exact matching cannot
-// work with.
-func checkPath(p string) error {
-	switch {
-	case p == "/":
-		return fmt.Errorf("path %q: the endpoint cannot be the root of the site yet; use a path such as /mcp", p)
-	case !strings.HasPrefix(p, "/") || strings.HasSuffix(p, "/") || strings.Contains(p, "//"):
-		return fmt.Errorf("path %q: want a path such as /mcp, with a leading slash and no trailing one", p)
-	case strings.HasPrefix(p, "/.well-known"):
-		return fmt.Errorf("path %q: /.well-known is reserved (RFC 8615)", p)
-	}
-	for segment := range strings.SplitSeq(p[1:], "/") {
-		if segment == "." || segment == ".." || strings.ContainsFunc(segment, notUnreserved) {
-			return fmt.Errorf("path %q: want letters, digits and - . _ ~ in its segments", p)
-		}
-	}
-	return nil
-}
-
-func notUnreserved(c rune) bool {
-	return !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("-._~", c))
-}
-
-// checkOrigins resolves and checks public_url and origin.
-func (h *Handler) checkOrigins() error {
-	for _, raw := range h.PublicURLs {
-		text, err := expandSecret("public_url", raw)
-		if err != nil {
-			return err
-		}
-		// The SDK's base_url is the URL of the endpoint; both forms are taken.
-		origin, err := parseOrigin(strings.TrimSuffix(strings.TrimSuffix(text, "/"), h.Path))
-		if err != nil {
-			return fmt.Errorf("public_url %w", err)
-		}
-		if strings.HasPrefix(origin, "http:") && !isLoopbackOrigin(origin) {
-			return fmt.Errorf("public_url %q: OAuth needs https, except on loopback", text)
-		}
-		h.guests.public = append(h.guests.public, origin)
-	}
-	for _, raw := range h.Origins {
-		origin, err := parseOrigin(raw)
-		if err != nil {
-			return fmt.Errorf("origin %w", err)
-		}
-		h.guests.browserOrigins = append(h.guests.browserOrigins, origin)
-	}
-	return nil
-}
-
-// checkBounds checks lifetimes and limits that no other package checks.
-func (h *Handler) checkBounds() error {
-	if l := h.Lifetimes; l != nil {
-		for name, b := range map[string]struct{ value, most time.Duration }{
-			"connect_link":  {time.Duration(l.ConnectLink), time.Hour},
-			"mcp_session":   {time.Duration(l.MCPSession), 30 * 24 * time.Hour},
-			"access_token":  {time.Duration(l.AccessToken), 24 * time.Hour},
-			"code":          {time.Duration(l.Code), 10 * time.Minute},
-			"login":         {time.Duration(l.Login), time.Hour},
-			"session":       {time.Duration(l.Session), 400 * 24 * time.Hour},
-			"refresh":       {time.Duration(l.Refresh), 400 * 24 * time.Hour},
-			"max_staleness": {time.Duration(l.MaxStaleness), time.Hour},
-		} {
-			if b.value < 0 || b.value > b.most {
-				return fmt.Errorf("lifetimes: %s %v: want more than 0 and at most %v", name, b.value, b.most)
-			}
-		}
-		if g := l.RefreshGrace; g != nil && (*g < 0 || time.Duration(*g) > time.Minute) {
-			return fmt.Errorf("lifetimes: refresh_grace %v: want 0 to 60s", time.Duration(*g))
-		}
-	}
-	if l := h.Limits; l != nil {
-		for name, b := range map[string]struct{ value, most int64 }{
-			"body": {l.Body, 64 << 20}, "nesting": {int64(l.Nesting), 1000},
-			"batch": {int64(l.Batch), 1000}, "page": {int64(l.Page), 10_000},
-		} {
-			if b.value < 0 || b.value > b.most {
-				return fmt.Errorf("limits: %s %d: want more than 0 and at most %d", name, b.value, b.most)
-			}
-		}
-	}
-	return nil
 }
 
 // Interface guards
