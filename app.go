@@ -95,14 +95,19 @@ func (a *App) checkCollisions() error {
 	return nil
 }
 
-// rootTaken reports whether another endpoint of h's site block claims the root
-// documents.
+// rootTaken reports whether the root documents are another endpoint's of h's
+// site block: of one that claims them, or else of the first.
 func (a *App) rootTaken(h *Handler, at *site) (bool, error) {
 	if h.RootDocuments != rootUnlessClaimed || at == nil {
 		return false, nil
 	}
+	first := true // endpoints are registered in the order of the configuration
 	for _, other := range a.endpoints {
-		if other == h || other.RootDocuments != rootClaimed {
+		if other == h {
+			first = false
+			continue
+		}
+		if other.RootDocuments != rootClaimed && !(first && other.RootDocuments == rootUnlessClaimed) {
 			continue
 		}
 		otherAt, err := a.site(other)

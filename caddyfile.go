@@ -19,9 +19,6 @@ func init() {
 	httpcaddyfile.RegisterDirectiveOrder("alter_mcp", httpcaddyfile.Before, "invoke")
 }
 
-// blockKey marks a site block that has an endpoint already.
-const blockKey = "alter_mcp"
-
 // parseDirective makes one route that matches the endpoint's own path and its
 // well-known paths. The first argument is a path and not a matcher: a matcher
 // on /mcp alone would hide the well-known documents at the site root.
@@ -30,20 +27,12 @@ func parseDirective(d httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 	if err := h.UnmarshalCaddyfile(d.Dispenser); err != nil {
 		return nil, err
 	}
-	taken, _ := d.BlockState[blockKey].([]string)
-	if slices.Contains(taken, h.Path) {
-		return nil, d.Errf("alter_mcp %s stands twice in this site", h.Path)
-	}
-	for _, other := range taken {
-		if collides(h.Path, other) || collides(other, h.Path) {
-			return nil, d.Errf("alter_mcp %s and alter_mcp %s of this site need the same paths", other, h.Path)
-		}
-	}
-	if len(taken) == 0 && h.RootDocuments == "" {
+	// The directive is not told which site it stands in: which of its endpoints
+	// has the root documents is decided when all are known.
+	if h.RootDocuments == "" {
 		h.RootDocuments = rootUnlessClaimed
 	}
-	d.BlockState[blockKey] = append(taken, h.Path)
-	match := caddy.ModuleMap{"path": d.JSON(caddyhttp.MatchPath(h.ownPaths()))}
+	match := caddy.ModuleMap{"path": d.JSON(caddyhttp.MatchPath(h.matchedPaths()))}
 	return d.NewRoute(match, h), nil
 }
 
@@ -169,6 +158,9 @@ func (h *Handler) unmarshalClientDocuments(d *caddyfile.Dispenser) error {
 	}
 	if slices.Equal(h.ClientDocuments.Hosts, []string{"off"}) {
 		h.ClientDocuments = &ClientDocuments{Off: true}
+	}
+	if err := h.ClientDocuments.check(); err != nil {
+		return d.WrapErr(err)
 	}
 	return nil
 }

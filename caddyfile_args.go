@@ -111,3 +111,20 @@ func size(d *caddyfile.Dispenser, dst *int64) error {
 	*dst = int64(value)
 	return nil
 }
+
+// authorizeParam reads `authorize_param <name> <value>`, which may come more
+// than once.
+func authorizeParam(d *caddyfile.Dispenser, dst *map[string]string) error {
+	args := d.RemainingArgs()
+	if len(args) != 2 {
+		return d.Errf("authorize_param takes a name and a value, found %d values: %s", len(args), strings.Join(args, " "))
+	}
+	if *dst == nil {
+		*dst = make(map[string]string)
+	}
+	if _, ok := (*dst)[args[0]]; ok {
+		return d.Errf("authorize_param %s is already set", args[0])
+	}
+	(*dst)[args[0]] = args[1]
+	return nil
+}

@@ -1,8 +1,6 @@
 package altermcp
 
 import (
-	"strings"
-
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 )
 
@@ -15,6 +13,7 @@ import (
 //	    client_secret     <secret>
 //	    token_auth        client_secret_post | client_secret_basic | none
 //	    scopes            <scope>...
+//	    issuer            <url>
 //	    authorization_url <url>
 //	    token_url         <url>
 //	    revocation_url    <url>
@@ -42,7 +41,7 @@ func (h *Handler) unmarshalProvider(d *caddyfile.Dispenser) error {
 	seen := make(once)
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		if d.Val() == "authorize_param" { // may come more than once
-			if err := p.unmarshalParam(d); err != nil {
+			if err := authorizeParam(d, &p.AuthorizeParams); err != nil {
 				return err
 			}
 			continue
@@ -76,29 +75,14 @@ func (p *Provider) unmarshalSetting(d *caddyfile.Dispenser) error {
 	}
 	texts := map[string]*string{
 		"preset": &p.Preset, "title": &p.Title, "client_id": &p.ClientID, "client_secret": &p.ClientSecret,
-		"token_auth": &p.TokenAuth, "authorization_url": &p.AuthorizationURL, "token_url": &p.TokenURL,
+		"token_auth": &p.TokenAuth, "issuer": &p.Issuer, "authorization_url": &p.AuthorizationURL, "token_url": &p.TokenURL,
 		"revocation_url": &p.RevocationURL, "scope_param": &p.ScopeParam,
 		"scope_separator": &p.ScopeSeparator, "token_field": &p.TokenField,
 	}
 	if text := texts[d.Val()]; text != nil {
 		return oneArg(d, text)
 	}
-	return unknown(d, "provider", "allow", "api_hosts", "authorization_url", "authorize_param", "client_id", "client_secret", "deny",
+	return unknown(d, "provider", "allow", "api_hosts", "authorization_url", "authorize_param", "client_id", "client_secret", "deny", "issuer",
 		"no_pkce", "preset", "revocation_url", "scope_param", "scope_separator", "scopes", "scopes_add_up", "title", "token_auth",
 		"token_field", "token_url")
-}
-
-func (p *Provider) unmarshalParam(d *caddyfile.Dispenser) error {
-	args := d.RemainingArgs()
-	if len(args) != 2 {
-		return d.Errf("authorize_param takes a name and a value, found %d values: %s", len(args), strings.Join(args, " "))
-	}
-	if p.AuthorizeParams == nil {
-		p.AuthorizeParams = make(map[string]string)
-	}
-	if _, ok := p.AuthorizeParams[args[0]]; ok {
-		return d.Errf("authorize_param %s is already set", args[0])
-	}
-	p.AuthorizeParams[args[0]] = args[1]
-	return nil
 }

@@ -31,6 +31,7 @@ type running struct {
 
 	stop context.CancelFunc
 	done chan struct{}
+	idle func() // closes idle connections to providers
 }
 
 // start builds the endpoint from what Provision found good.
@@ -43,7 +44,7 @@ func (h *Handler) start() (*running, error) {
 	if err != nil {
 		return nil, err
 	}
-	run := &running{assets: h.Path + pathAssets, done: make(chan struct{})}
+	run := &running{assets: h.Path + pathAssets, done: make(chan struct{}), idle: h.guests.upstream.closeIdle}
 	if run.origins, err = h.findOrigins(at); err != nil {
 		return nil, err
 	}
@@ -80,7 +81,7 @@ func (h *Handler) build(run *running, rootTaken bool) error {
 	}
 	vault, err := h.guests.vault.open(local.Config{
 		Endpoint: endpointOf, Providers: h.guests.providers, Store: realm, Sealer: run.state.sealer,
-		Browser: browser{auth}, Pages: run.pages, HTTP: h.guests.upstream.base,
+		Browser: browser{auth, h}, Renewals: &run.state.renewals, Pages: run.pages, HTTP: h.guests.upstream.base,
 		LinkLifetime: time.Duration(h.lifetimes().ConnectLink), Logger: h.logger.Named("vault"),
 	})
 	if err != nil {
@@ -205,6 +206,9 @@ func (h *Handler) routes(auth *authserver.Server, v vault, mcp http.Handler, roo
 	if h.LegacyRoot {
 		for _, path := range legacyRootPaths() {
 			exact[path] = below[path]
+			if path == "/authorize" { // the cookies are for the endpoint's own path
+				exact[path] = toOwnPath(h.Path)
+			}
 		}
 	}
 	return exact
@@ -221,6 +225,17 @@ func (run *running) route(path string) http.HandlerFunc {
 	return nil
 }
 
+// toOwnPath sends a browser from a path at the root of the host to the same one
+// below the endpoint.
+func toOwnPath(endpoint string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		u := url.URL{Path: endpoint + r.URL.Path, RawQuery: r.URL.RawQuery}
+		w.Header().Set("Location", u.String())
+		w.Header().Set("Cache-Control", "no-store")
+		w.WriteHeader(http.StatusSeeOther)
+	}
+}
+
 func notHere(w http.ResponseWriter, _ *http.Request) {
 	http.Error(w, "not found", http.StatusNotFound)
 }
@@ -229,6 +244,7 @@ func notHere(w http.ResponseWriter, _ *http.Request) {
 func (run *running) close() error {
 	run.stop()
 	<-run.done
+	run.idle()
 	return run.state.leave()
 }
 

@@ -33,6 +33,10 @@ type identityModule interface {
 	authserver.Identity
 	// Title names the way to log in, for people.
 	Title() string
+	// Knows reports whether a person who logged in before, here or at another
+	// endpoint of the realm, is one of this identity. It is asked for each new
+	// token that is verified and makes no request.
+	Knows(issuer, subject string) bool
 }
 
 // upstreamUser is a tool that makes requests. It is given the way to send them

@@ -112,6 +112,9 @@ func (u *LocalUser) resolve() (*localAccount, error) {
 			return nil, fmt.Errorf("email %q: not an e-mail address", u.Email)
 		}
 	}
+	if !strings.HasPrefix(hash, "$") {
+		return nil, fmt.Errorf("password hash: want what `caddy hash-password` prints, which begins with $")
+	}
 	name := u.DisplayName
 	if name == "" {
 		name = u.Name
@@ -150,6 +153,11 @@ func (i *LocalIdentity) check(_ context.Context, name, password string) (*authse
 
 // Title implements identityModule.
 func (i *LocalIdentity) Title() string { return "your account on this server" }
+
+// Knows implements identityModule: an account that was removed is gone.
+func (i *LocalIdentity) Knows(issuer, subject string) bool {
+	return issuer == localIssuer && i.byName[subject] != nil
+}
 
 // Login implements [authserver.Identity].
 func (i *LocalIdentity) Login(w http.ResponseWriter, r *http.Request, l *authserver.Login) (*authserver.Person, error) {

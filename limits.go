@@ -2,6 +2,7 @@ package altermcp
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -32,6 +33,16 @@ type ClientDocuments struct {
 	// Only documents of these hosts: names, or `*.example.com` for all below
 	// one. Default: any public host.
 	Hosts []string `json:"hosts,omitempty"`
+}
+
+// check refuses hosts that no document could have.
+func (c *ClientDocuments) check() error {
+	for _, host := range c.Hosts {
+		if !isDomain(strings.TrimPrefix(host, "*.")) || strings.Contains(host, ":") || !strings.Contains(host, ".") {
+			return fmt.Errorf("client_documents %q: want off alone, host names, or *.example.com for all below one", host)
+		}
+	}
+	return nil
 }
 
 // Lifetimes of an endpoint; zero means the default.
@@ -74,6 +85,11 @@ type Limits struct {
 
 // checkBounds checks lifetimes and limits that no other package checks.
 func (h *Handler) checkBounds() error {
+	if h.ClientDocuments != nil {
+		if err := h.ClientDocuments.check(); err != nil {
+			return err
+		}
+	}
 	if l := h.Lifetimes; l != nil {
 		for name, b := range map[string]struct{ value, most time.Duration }{
 			"connect_link":  {time.Duration(l.ConnectLink), time.Hour},

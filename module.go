@@ -10,6 +10,7 @@ package altermcp
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -57,8 +58,9 @@ type Handler struct {
 	Realm string `json:"realm,omitempty"`
 
 	// Whether the well-known documents without a path, at the root of the host,
-	// are this endpoint's: `unless_claimed` by another endpoint of the site, or
-	// `claimed`. Default: not this endpoint's.
+	// are this endpoint's: `claimed`, or `unless_claimed` by another endpoint of
+	// the site, or by an earlier one that says the same. Default: not this
+	// endpoint's.
 	RootDocuments string `json:"root_documents,omitempty"`
 
 	// Also answer `/authorize`, `/token` and `/register` at the root of the
@@ -160,7 +162,12 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 
 // Cleanup leaves what is shared. Caddy calls it after a failed Provision too.
 func (h *Handler) Cleanup() error {
-	if h.opening == nil || h.running == nil {
+	if h.opening == nil {
+		return nil
+	}
+	// Whoever is opening it now is waited for, and nobody opens it later.
+	h.once.Do(func() { h.failure = errors.New("the endpoint is closed") })
+	if h.running == nil {
 		return nil
 	}
 	return h.running.close()

@@ -177,10 +177,12 @@ func TestCookiesArePassedOnWithoutOurs(t *testing.T) {
 	}))
 	defer upstream.Close()
 	s := serve(t, "http://localhost:PORT {\nalter_mcp {\n"+identityAlice+"}\nreverse_proxy "+strings.TrimPrefix(upstream.URL, "http://")+"\n}\n")
-	// Caddy's matcher ignores letter case, our list does not: this passes by us.
-	a := s.do("GET", "localhost:PORT", "/MCP/login", "Cookie", "a=1; alter_mcp_0=x; __Secure-alter_mcp_0_b=y; b=2")
-	if a.body != "a=1; b=2" {
-		t.Errorf("cookies passed on = %q, want a and b", a.body)
+	// Browsers send them for all below the endpoint's path.
+	for _, path := range []string{"/MCP/login", "/mcp/other", "/mcp/login/x"} {
+		a := s.do("GET", "localhost:PORT", path, "Cookie", "a=1; alter_mcp_0=x; __Secure-alter_mcp_0_b=y; b=2")
+		if a.body != "a=1; b=2" {
+			t.Errorf("cookies passed on to %s = %q, want a and b", path, a.body)
+		}
 	}
 }
 
@@ -198,22 +200,48 @@ func TestRootDocuments(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Sites do not get into each other's way: the second has an endpoint of the same
+// path, with root documents of its own.
+func TestTwoSites(t *testing.T) {
+	s := serve(t, "http://a.example:PORT {\nalter_mcp {\n"+identityAlice+"}\n}\nhttp://b.example:PORT {\nalter_mcp {\n"+identityAlice+"}\n}\n")
+	for _, host := range []string{"a.example", "b.example"} {
+		for _, path := range []string{"/.well-known/oauth-authorization-server", "/.well-known/oauth-authorization-server/mcp"} {
+			a := s.do("GET", host+":PORT", path)
+			if want := "http://" + host + ":" + s.port + "/mcp"; a.member("issuer") != want {
+				t.Errorf("issuer at %s%s = %q, want %q", host, path, a.member("issuer"), want)
+			}
+		}
+	}
+}
+
+func TestEndpointsThatCollide(t *testing.T) {
 	s := serve(t, "http://localhost:PORT {\n}\n")
-	if err := s.load("", "http://localhost:PORT {\nalter_mcp /one {\nroot\n"+identityAlice+"}\nalter_mcp /two {\nroot\n"+identityAlice+"}\n}\n"); err == nil || !strings.Contains(err.Error(), "root") {
-		t.Errorf("two that say root: %v, want an error", err)
+	for name, tc := range map[string]struct{ first, second, want string }{
+		"both say root":            {"/one {\nroot\n", "/two {\nroot\n", "both say root"},
+		"the same path":            {"/mcp {\n", "/mcp {\n", "its path is one that"},
+		"below, on a path of ours": {"/mcp {\n", "/mcp/token {\n", "its path is one that"},
+		"above, in other order":    {"/mcp/login {\n", "/mcp {\n", "its path is one that"},
+		"below the assets":         {"/mcp {\n", "/mcp/assets/x {\n", "its path is one that"},
+	} {
+		err := s.load("", "http://localhost:PORT {\nalter_mcp "+tc.first+identityAlice+"}\nalter_mcp "+tc.second+identityAlice+"}\n}\n")
+		if err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s: %v, want %q", name, err, tc.want)
+		}
 	}
 }
 
 func TestLegacyRoot(t *testing.T) {
 	s := serve(t, "http://localhost:PORT {\nalter_mcp {\nlegacy_root\n"+identityAlice+"}\n}\n")
-	for path, want := range map[string]int{"/authorize": 400, "/token": 405, "/register": 405} {
+	for path, want := range map[string]int{"/authorize": 303, "/token": 405, "/register": 405} {
 		if a := s.do("GET", "localhost:PORT", path); a.status != want {
 			t.Errorf("GET %s = %d, want %d", path, a.status, want)
 		}
 	}
 }
 
-// The matcher and the handler have one list of paths.
+// All that is answered is matched.
 func TestRoutesServeWhatIsMatched(t *testing.T) {
 	s := serve(t, "http://localhost:PORT {\nalter_mcp {\nlegacy_root\n"+identityAlice+"}\nrespond \"not ours\"\n}\n")
 	h := &Handler{Path: "/mcp", RootDocuments: rootUnlessClaimed, LegacyRoot: true}
@@ -252,7 +280,7 @@ func TestExamples(t *testing.T) {
 	}
 	for _, name := range []string{
 		"ALICE_HASH", "BOB_HASH", "GOOGLE_CLIENT_ID", "GOOGLE_CLIENT_SECRET", "GITHUB_CLIENT_ID", "GITHUB_CLIENT_SECRET",
-		"TRACKER_CLIENT_ID", "TRACKER_CLIENT_SECRET",
+		"TRACKER_CLIENT_ID", "TRACKER_CLIENT_SECRET", "OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET",
 	} {
 		t.Setenv(name, aliceHash)
 	}

@@ -33,20 +33,32 @@ func wellKnownDocs() []string { return []string{docResource, docServer, docOpenI
 // no metadata, look for the authorization server.
 func legacyRootPaths() []string { return []string{"/authorize", "/token", "/register"} }
 
-// ownPaths lists every path of an endpoint: the Caddyfile directive matches
-// these and the handler answers these; there is no second list. Exact paths,
-// but for the stylesheet, whose name changes with its content.
+// matchedPaths lists what the Caddyfile directive matches. The handler answers
+// ownPaths alone. The rest below the endpoint's path it passes on, without the
+// endpoint's cookies, which browsers send for all of it.
+func (h *Handler) matchedPaths() []string {
+	paths := []string{h.Path, h.Path + "/*"}
+	return append(paths, h.rootPaths()...)
+}
+
+// ownPaths lists every path that the endpoint answers. Exact paths, but for the
+// stylesheet, whose name changes with its content.
 func (h *Handler) ownPaths() []string {
-	p := h.Path
-	paths := []string{p, p + "/"}
+	paths := []string{h.Path, h.Path + "/", h.Path + pathAssets + "*"}
 	for _, sub := range subPaths() {
-		paths = append(paths, p+sub)
+		paths = append(paths, h.Path+sub)
 	}
-	paths = append(paths, p+pathAssets+"*")
 	for _, doc := range wellKnownDocs() {
-		for _, at := range []string{wellKnown + doc + p, p + wellKnown + doc} {
-			paths = append(paths, at, at+"/")
-		}
+		paths = append(paths, h.Path+wellKnown+doc, h.Path+wellKnown+doc+"/")
+	}
+	return append(paths, h.rootPaths()...)
+}
+
+// rootPaths lists the paths outside of the endpoint's own.
+func (h *Handler) rootPaths() []string {
+	var paths []string
+	for _, doc := range wellKnownDocs() {
+		paths = append(paths, wellKnown+doc+h.Path, wellKnown+doc+h.Path+"/")
 	}
 	if h.RootDocuments != "" {
 		for _, doc := range wellKnownDocs() {

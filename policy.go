@@ -59,8 +59,30 @@ func (p *policySource) allows(caller *mcphandler.Caller, name string) bool {
 
 // admitUser applies the endpoint's rules to a person, at login, at refresh and
 // at each verification of a token.
+//
+// Who is no longer an account of the endpoint's identity is nobody, even with a
+// living token: the realm may know people of other endpoints, or of an identity
+// that was there before.
 func (h *Handler) admitUser(u *authserver.User) bool {
-	return h.Rules.admit(someone{u.Subject, u.Profile.Email, u.Profile.EmailVerified, u.Profile.Groups})
+	if !h.guests.identity.Knows(u.Issuer, u.Subject) {
+		return false
+	}
+	return h.Rules.admit(someoneOf(u))
+}
+
+// admitToProvider applies a provider's rules to a person, at the vault's pages.
+func (h *Handler) admitToProvider(u *authserver.User, provider string) bool {
+	for _, p := range h.Providers {
+		if p.Name == provider {
+			return p.Rules.admit(someoneOf(u))
+		}
+	}
+	return true
+}
+
+// someoneOf is what rules know of a user.
+func someoneOf(u *authserver.User) someone {
+	return someone{u.Subject, u.Profile.Email, u.Profile.EmailVerified, u.Profile.Groups}
 }
 
 // ruledTool is a tool with rules of its own.

@@ -45,6 +45,7 @@ func TestProvisionErrors(t *testing.T) {
 		"same name in another case":  {"identity local {\nuser alice " + aliceHash + "\nuser ALICE " + aliceHash + "\n}\n", "is taken"},
 		"odd e-mail address":         {"identity local {\nuser alice " + aliceHash + " {\nemail Alice\n}\n}\n", `email "Alice"`},
 		"unknown hash":               {"identity local rot13 {\nuser alice x\n}\n", "rot13"},
+		"plain password":             {"identity local {\nuser alice secret\n}\n", "begins with $"},
 		"short key":                  {identityAlice + "encryption_key c2hvcnQ=\n", "want 32 bytes in base64"},
 		"unset key":                  {identityAlice + "encryption_key {env.UNSET_KEY}\n", "encryption_key: "},
 		"empty key":                  {identityAlice + "encryption_key {env.EMPTY}\n", "encryption_key"},

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/alter-mcp/caddy-alter-mcp/store"
+	"github.com/alter-mcp/caddy-alter-mcp/vaultclient/local"
 )
 
 // states holds the open stores. A new configuration is started before the old
@@ -24,8 +25,11 @@ type state struct {
 	dsn    string
 	db     *store.DB
 	sealer *sealer
-	stop   context.CancelFunc
-	swept  chan struct{}
+	keyed  bool // the key is a configured one
+	// renewals is shared by the vaults of all endpoints and configurations.
+	renewals local.Renewals
+	stop     context.CancelFunc
+	swept    chan struct{}
 }
 
 // storeModule is a guest of http.alter_mcp.stores: where rows are kept.
@@ -50,6 +54,10 @@ func joinState(ctx caddy.Context, m storeModule, key []byte, log *zap.Logger) (*
 	}
 	st := value.(*state)
 	if key == nil {
+		if st.keyed {
+			err := errors.New("encryption_key is missing: another endpoint, or the running configuration, has one for the same store")
+			return nil, errors.Join(err, st.leave())
+		}
 		return st, nil
 	}
 	given, err := newSealer(key)
@@ -63,7 +71,8 @@ func joinState(ctx caddy.Context, m storeModule, key []byte, log *zap.Logger) (*
 }
 
 func openState(ctx caddy.Context, m storeModule, key []byte, log *zap.Logger) (*state, error) {
-	if key == nil {
+	keyed := key != nil
+	if !keyed {
 		exists, err := m.exists()
 		if err != nil {
 			return nil, err
@@ -83,7 +92,7 @@ func openState(ctx caddy.Context, m storeModule, key []byte, log *zap.Logger) (*
 		stop()
 		return nil, fmt.Errorf("opening the store: %w", err)
 	}
-	st := &state{dsn: m.dsn(), db: db, sealer: s, stop: stop, swept: make(chan struct{})}
+	st := &state{dsn: m.dsn(), db: db, sealer: s, keyed: keyed, stop: stop, swept: make(chan struct{})}
 	go st.sweep(background, log)
 	return st, nil
 }
@@ -115,5 +124,6 @@ func (st *state) leave() error {
 func (st *state) Destruct() error {
 	st.stop()
 	<-st.swept
+	st.renewals.Wait()
 	return st.db.Close()
 }

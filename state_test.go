@@ -11,7 +11,7 @@ import (
 const keyed = "http://localhost:PORT {\nalter_mcp {\nstore sqlite DIR/db/mcp.db\nencryption_key MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=\n" + identityAlice + "}\n}\n"
 
 // The key is made once, for the user of the process alone, and a lost one is
-// never replaced.
+// never replaced. Security VAULT-07.
 func TestEncryptionKeyOfItsOwnMaking(t *testing.T) {
 	const own = "http://localhost:PORT {\nalter_mcp {\nstore sqlite DIR/db/mcp.db\n" + identityAlice + "}\n}\n"
 	s := serve(t, own)

@@ -87,6 +87,13 @@ func (u *upstream) use(v vault) {
 	}
 }
 
+// closeIdle closes connections that nobody uses, at the end of a configuration.
+func (u *upstream) closeIdle() {
+	if t, ok := u.base.(interface{ CloseIdleConnections() }); ok {
+		t.CloseIdleConnections()
+	}
+}
+
 // Do implements [mcphandler.Upstream].
 func (u *upstream) Do(caller *mcphandler.Caller, need mcphandler.Need, req *http.Request) (*http.Response, error) {
 	if need.Provider == "" {
@@ -117,12 +124,16 @@ func (u *upstream) connectError(caller *mcphandler.Caller, grant vaultclient.Req
 }
 
 // browser tells the vault's pages who is logged in.
-type browser struct{ server *authserver.Server }
+type browser struct {
+	server *authserver.Server
+	rules  *Handler
+}
 
 // Person implements [local.Browser].
 func (b browser) Person(w http.ResponseWriter, r *http.Request) (local.Person, bool) {
 	p, ok := b.server.Person(w, r)
-	return local.Person{UserID: p.UserID, Name: p.Name, Email: p.Email, Session: p.Session}, ok
+	may := func(provider string) bool { return b.rules.admitToProvider(p.User, provider) }
+	return local.Person{UserID: p.UserID, Name: p.Name, Email: p.Email, Session: p.Session, May: may}, ok
 }
 
 // recordCall writes the audit line of a tools/call.

@@ -2,6 +2,7 @@ package authserver
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -65,7 +66,7 @@ func (s *Server) mintAccessToken(ctx context.Context, f *Family, scopes []string
 // ours counts: what the header says beside kid is never followed (RFC 8725
 // sections 3.1, 3.10 and 3.11).
 func (s *Server) parseAccessToken(ctx context.Context, token string) (*accessClaims, error) {
-	if len(token) > maxAccessToken || strings.Count(token, ".") != 2 {
+	if len(token) > maxAccessToken || !isCompactJWS(token) {
 		return nil, fmt.Errorf("%w: not a token of this server", ErrInvalidToken)
 	}
 	msg, err := jws.ParseString(token)
@@ -92,6 +93,18 @@ func (s *Server) parseAccessToken(ctx context.Context, token string) (*accessCla
 		return nil, fmt.Errorf("%w: claims are missing", ErrInvalidToken)
 	}
 	return &claims, nil
+}
+
+// isCompactJWS reports whether a token is three parts of strict base64url (RFC
+// 7515 section 7.1), so that each token has exactly one spelling.
+func isCompactJWS(token string) bool {
+	parts := strings.Split(token, ".")
+	for _, part := range parts {
+		if _, err := base64.RawURLEncoding.Strict().DecodeString(part); err != nil || part == "" || strings.ContainsAny(part, "\r\n") {
+			return false
+		}
+	}
+	return len(parts) == 3
 }
 
 // live checks that a token is for the endpoint and that it has begun and not

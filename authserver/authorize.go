@@ -12,8 +12,12 @@ import (
 	"github.com/alter-mcp/caddy-alter-mcp/internal/web"
 )
 
-// maxState bounds the state parameter in bytes: it travels in a cookie.
-const maxState = 1024
+// maxState bounds the state parameter in bytes, and maxRequest what the client
+// chooses in all: it travels in a cookie.
+const (
+	maxState   = 1024
+	maxRequest = 2000
+)
 
 // authorizeRequest is an authorization request that was found good (RFC 6749
 // section 4.1.1). It travels sealed through the browser, so that a GET of the
@@ -40,7 +44,7 @@ func (s *Server) serveAuthorize(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, req, err)
 		return
 	}
-	p, err := s.person(r)
+	p, err := s.person(w, r)
 	if err != nil {
 		s.refuse(w, r, req, err)
 		return
@@ -99,7 +103,7 @@ func (s *Server) authorizeClient(r *http.Request, q url.Values) (*Client, error)
 	if own, err := url.Parse(s.cfg.Endpoint(r)); err == nil && documentHost(id) == own.Hostname() {
 		return nil, ErrInvalidClient.because(nil, "this server is not a client of its own")
 	}
-	client, err := s.client(r.Context(), id)
+	client, err := s.client(r, id)
 	if errors.Is(err, ErrNotFound) {
 		return nil, ErrInvalidClient.because(nil, "this app is not known here, or no longer: remove the server in the app and add it again")
 	}
@@ -131,6 +135,9 @@ func (s *Server) fillAuthorize(r *http.Request, req *authorizeRequest, q url.Val
 	}
 	if len(req.State) > maxState {
 		return ErrInvalidRequest.because(nil, "state is longer than %d bytes", maxState)
+	}
+	if len(req.State)+len(req.RedirectURI)+len(req.ClientID) > maxRequest {
+		return ErrInvalidRequest.because(nil, "state, redirect_uri and client_id together are longer than %d bytes", maxRequest)
 	}
 	switch {
 	case q.Has("request"):

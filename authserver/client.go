@@ -13,11 +13,11 @@ import (
 
 // client returns a client by id: a registered one, or, when the id is a URL,
 // the one that the document there describes. [ErrNotFound] when there is none.
-func (s *Server) client(ctx context.Context, id string) (*Client, error) {
+func (s *Server) client(r *http.Request, id string) (*Client, error) {
 	if isDocumentID(id) {
-		return s.documentClient(ctx, id)
+		return s.documentClient(r.Context(), id, addrKey(s.cfg.ClientAddr(r)))
 	}
-	return s.cfg.Store.Client(ctx, id)
+	return s.cfg.Store.Client(r.Context(), id)
 }
 
 // tokenClient returns a client for the token endpoint and for calls. What

@@ -40,7 +40,7 @@ func (s *Server) showConsent(w http.ResponseWriter, r *http.Request, req *author
 		s.errorPage(w, r, asError(err))
 		return
 	}
-	page.Form = web.Form{Action: s.cfg.Path + "/consent", Token: token, Targets: []string{formTarget(req.RedirectURI), "https:"}}
+	page.Form = web.Form{Action: s.cfg.Path + "/consent", Token: token, Targets: append(s.loginTargets(), formTarget(req.RedirectURI))}
 	s.cfg.Pages.Consent(w, r, page)
 }
 
@@ -99,7 +99,7 @@ func forgedForm(cause error) error {
 // recheckRequest makes sure that what was found good when the page was made
 // still is: the client may be gone, or the host be another.
 func (s *Server) recheckRequest(r *http.Request, req *authorizeRequest) error {
-	client, err := s.client(r.Context(), req.ClientID)
+	client, err := s.client(r, req.ClientID)
 	if errors.Is(err, ErrNotFound) {
 		return ErrInvalidClient.because(nil, "this app is not known here any more")
 	}
@@ -120,7 +120,7 @@ func (s *Server) consented(w http.ResponseWriter, r *http.Request, form *consent
 		s.startLogin(w, r, &attempt{Request: form.Request, Consented: true, Force: slices.Contains(form.Request.Prompts, "login")})
 		return
 	}
-	p, err := s.person(r)
+	p, err := s.person(w, r)
 	if err != nil {
 		s.refuse(w, r, form.Request, err)
 		return

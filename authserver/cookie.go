@@ -8,8 +8,13 @@ import (
 	"time"
 )
 
-// maxAttempts is how many logins one browser may have open at a time.
-const maxAttempts = 5
+// maxAttempts is how many logins one browser may have open at a time, and
+// maxAttemptCookie the most bytes of the cookie of one: browsers drop a cookie
+// beyond 4 KB, and servers refuse requests whose cookies together are too long.
+const (
+	maxAttempts      = 3
+	maxAttemptCookie = 3500
+)
 
 // cookieBase is the name that all cookies of this endpoint begin with. It names
 // the realm, so that endpoints of two realms on one host do not overwrite each

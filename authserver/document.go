@@ -49,7 +49,8 @@ const (
 	documentKeptLeast = 5 * time.Minute
 	documentKeptMost  = 24 * time.Hour
 	// Fetches that strangers may cause by an authorization request, refilled
-	// over a minute: of one host, and in all.
+	// over a minute: by one address, from one host, and in all.
+	documentsPerAddr = 30
 	documentsPerHost = 20
 	documentsInAll   = 120
 )
@@ -61,6 +62,7 @@ type documents struct {
 	now     func() time.Time
 	kept    *lru.Cache[string, keptDocument]
 	flights singleflight.Group
+	perAddr *limiter
 	perHost *limiter
 	inAll   *limiter
 }
@@ -77,6 +79,7 @@ func newDocuments(cfg Documents, now func() time.Time) (*documents, error) {
 	}
 	return &documents{
 		cfg: cfg, now: now, kept: kept,
+		perAddr: newLimiter(documentsPerAddr, time.Minute),
 		perHost: newLimiter(documentsPerHost, time.Minute), inAll: newLimiter(documentsInAll, time.Minute),
 	}, nil
 }
@@ -91,11 +94,13 @@ func documentHost(id string) string {
 	if err != nil || !isDocumentID(id) {
 		return ""
 	}
-	return strings.ToLower(u.Hostname())
+	return strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
 }
 
 // documentClient returns the client that the document at id describes.
-func (s *Server) documentClient(ctx context.Context, id string) (*Client, error) {
+// by is the address of whoever asks, whose fetches are limited before those of
+// all together are.
+func (s *Server) documentClient(ctx context.Context, id, by string) (*Client, error) {
 	if s.cfg.Documents.Off {
 		return nil, ErrInvalidClient.because(nil, "this server takes no client ID metadata documents")
 	}
@@ -104,6 +109,9 @@ func (s *Server) documentClient(ctx context.Context, id string) (*Client, error)
 	}
 	if c := s.documents.fresh(id); c != nil {
 		return c, nil
+	}
+	if _, ok := s.documents.perAddr.allow(by, s.cfg.Now()); !ok {
+		return s.documents.throttled(id)
 	}
 	c, err, _ := s.documents.flights.Do(id, func() (any, error) {
 		// One person's impatience must not end the fetch for the others.
@@ -160,6 +168,15 @@ func (d *documents) cached(id string) *Client {
 	return k.client
 }
 
+// throttled returns what is known of a client when its document must not be
+// fetched now.
+func (d *documents) throttled(id string) (*Client, error) {
+	if c := d.cached(id); c != nil {
+		return c, nil
+	}
+	return nil, ErrUnavailable.because(nil, "too many apps are being looked up, try again in a minute")
+}
+
 // documentStandIn is a client whose document is not at hand: it is public, as
 // all of them are, and has tokens that name it.
 func documentStandIn(id string) (*Client, error) {
@@ -176,7 +193,7 @@ func (d *documents) fetch(ctx context.Context, id string) (*Client, error) {
 	_, okHost := d.perHost.allow(documentHost(id), now)
 	_, okAll := d.inAll.allow("", now)
 	if !okHost || !okAll {
-		return nil, ErrUnavailable.because(nil, "too many apps are being looked up, try again in a minute")
+		return d.throttled(id)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, id, nil)
 	if err != nil {
@@ -218,9 +235,19 @@ func readDocument(id string, resp *http.Response) (*Client, error) {
 		ClientID        string          `json:"client_id"`
 		Secret          json.RawMessage `json:"client_secret"`
 		SecretExpiresAt json.RawMessage `json:"client_secret_expires_at"`
+		JWKS            struct {
+			Keys []struct {
+				Kty string `json:"kty"`
+			} `json:"keys"`
+		} `json:"jwks"`
 	}
 	if err := json.Unmarshal(body, &doc); err != nil {
 		return nil, errors.New("it is not a JSON object with the members of RFC 7591")
+	}
+	for _, key := range doc.JWKS.Keys {
+		if key.Kty == "oct" {
+			return nil, errors.New("it holds a symmetric key")
+		}
 	}
 	switch {
 	case doc.ClientID != id:

@@ -158,7 +158,11 @@ func TestDocumentFetchesAreBounded(t *testing.T) {
 		<-release
 		return reply(200, document(documentID, "")), nil
 	}}
-	e := newDocumentEnv(t, f)
+	var by atomic.Int64
+	e := newEnv(t, func(c *authserver.Config) {
+		c.Documents.Transport = f
+		c.ClientAddr = func(*http.Request) string { return fmt.Sprintf("192.0.2.%d", by.Load()) }
+	})
 	var wg sync.WaitGroup
 	for range 20 {
 		wg.Go(func() { e.newBrowser().get(e.authorizeURL(documentID)) })
@@ -171,6 +175,7 @@ func TestDocumentFetchesAreBounded(t *testing.T) {
 	f.fetches.Store(0)
 	f.answer = func(*http.Request) (*http.Response, error) { return reply(404, ""), nil }
 	for i := range 300 {
+		by.Store(int64(i % 100))
 		e.newBrowser().get(e.authorizeURL(fmt.Sprintf("https://host%d.example/c", i)))
 	}
 	if got := f.fetches.Load(); got > 120 {
@@ -183,6 +188,19 @@ func TestDocumentFetchesAreBounded(t *testing.T) {
 	}
 	if got := f.fetches.Load(); got > 20 {
 		t.Errorf("%d fetches from one host, want at most 20", got)
+	}
+	f.fetches.Store(0)
+	e.clock.advance(time.Minute)
+	by.Store(200)
+	for i := range 60 {
+		e.newBrowser().get(e.authorizeURL(fmt.Sprintf("https://many%d.example/c", i)))
+	}
+	if got := f.fetches.Load(); got > 30 {
+		t.Errorf("%d fetches for one address, want at most 30", got)
+	}
+	by.Store(201)
+	if e.newBrowser().get(e.authorizeURL("https://fair.example/c")); f.fetches.Load() < 31 {
+		t.Error("one address used up what another could have")
 	}
 }
 

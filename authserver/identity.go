@@ -1,6 +1,7 @@
 package authserver
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"time"
@@ -34,6 +35,8 @@ type Login struct {
 	ID string
 	// CallbackURL is where an identity provider sends the browser back to.
 	CallbackURL string
+	// Callback says that the request came there, and not to the login page.
+	Callback bool
 	// ClientName is who the person logs in for; empty for this server's own
 	// pages.
 	ClientName string
@@ -56,6 +59,35 @@ func (l *Login) Save(w http.ResponseWriter, r *http.Request, state any) error {
 	}
 	l.attempt.State = b
 	return l.server.saveAttempt(w, r, l.attempt)
+}
+
+// takeAnswer reports whether this is the first answer of an identity provider to
+// this login.
+func (l *Login) takeAnswer(ctx context.Context) (bool, error) {
+	cfg := &l.server.cfg
+	now := cfg.Now()
+	return cfg.Store.TakeOnce(ctx, "answer:"+l.ID, now.Add(l.attempt.left(now)))
+}
+
+// loginOver is the answer to what comes after the end of a login.
+func loginOver() *Error { return ErrInvalidRequest.because(nil, "this login is over") }
+
+// formTargeter is an identity that a form's redirects lead to elsewhere than by
+// https.
+type formTargeter interface {
+	// FormTargets returns CSP source expressions.
+	FormTargets() []string
+}
+
+// loginTargets is where the redirects after a form may lead when a login
+// follows: identity providers send people on to others, so that is anywhere by
+// https.
+func (s *Server) loginTargets() []string {
+	targets := []string{"https:"}
+	if t, ok := s.cfg.Identity.(formTargeter); ok {
+		targets = append(targets, t.FormTargets()...)
+	}
+	return targets
 }
 
 // attempt is a login as the browser's cookie carries it.

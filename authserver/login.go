@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"go.uber.org/zap"
 )
@@ -33,6 +34,9 @@ func (s *Server) saveAttempt(w http.ResponseWriter, r *http.Request, a *attempt)
 	if err != nil {
 		return err
 	}
+	if len(sealed) > maxAttemptCookie {
+		return ErrInvalidRequest.because(nil, "the request is too long")
+	}
 	s.setCookie(w, r, attemptSuffix+a.ID, sealed, left)
 	return nil
 }
@@ -51,11 +55,11 @@ func (s *Server) serveLogin(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	l := &Login{
-		ID: a.ID, CallbackURL: s.cfg.Endpoint(r) + "/login/callback",
+		ID: a.ID, CallbackURL: s.cfg.Endpoint(r) + "/login/callback", Callback: strings.HasSuffix(r.URL.Path, "/login/callback"),
 		Force: a.Force, State: a.State, server: s, attempt: a,
 	}
 	if a.Request != nil {
-		client, err := s.client(r.Context(), a.Request.ClientID)
+		client, err := s.client(r, a.Request.ClientID)
 		if err != nil {
 			s.errorPage(w, r, asError(err))
 			return
@@ -102,7 +106,7 @@ func (s *Server) loggedIn(w http.ResponseWriter, r *http.Request, a *attempt, p 
 		return
 	}
 	if !first {
-		s.errorPage(w, r, ErrInvalidRequest.because(nil, "this login is over"))
+		s.errorPage(w, r, loginOver())
 		return
 	}
 	if !s.cfg.Admit(&User{Issuer: p.Issuer, Subject: p.Subject, Profile: p.Profile}) {
@@ -112,6 +116,7 @@ func (s *Server) loggedIn(w http.ResponseWriter, r *http.Request, a *attempt, p 
 	}
 	user, err := s.cfg.Store.UpsertUser(ctx, randomID(), p.Issuer, p.Subject, p.Profile, now)
 	if err == nil {
+		s.forgetUser(user.ID) // tokens of before stand for what the identity says now
 		err = s.startSession(w, r, user)
 	}
 	if err != nil {

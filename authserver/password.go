@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/text/cases"
+
 	"github.com/alter-mcp/caddy-alter-mcp/internal/web"
 )
 
@@ -85,15 +87,15 @@ func (p *PasswordIdentity) Login(w http.ResponseWriter, r *http.Request, l *Logi
 }
 
 func (p *PasswordIdentity) tryPassword(w http.ResponseWriter, r *http.Request, l *Login, name, password string) (*Person, error) {
-	wait, undo := p.countTry(strings.ToLower(name), addrKey(l.server.cfg.ClientAddr(r)), l.server.cfg.Now())
+	if name == "" || len(name) > maxUserName || len(password) > maxPassword {
+		return nil, l.showPasswordForm(w, r, http.StatusUnprocessableEntity, "", "Enter your user name and password.")
+	}
+	wait, undo := p.countTry(cases.Fold().String(name), addrKey(l.server.cfg.ClientAddr(r)), l.server.cfg.Now())
 	if wait > 0 {
 		seconds := int(math.Ceil(wait.Seconds()))
 		w.Header().Set("Retry-After", strconv.Itoa(seconds))
 		return nil, l.showPasswordForm(w, r, http.StatusTooManyRequests, name,
 			"Too many tries. Wait "+(time.Duration(seconds)*time.Second).String()+" and try again.")
-	}
-	if name == "" || len(name) > maxUserName || len(password) > maxPassword {
-		return nil, l.showPasswordForm(w, r, http.StatusUnprocessableEntity, "", "Enter your user name and password.")
 	}
 	select {
 	case p.running <- struct{}{}:

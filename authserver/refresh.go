@@ -124,7 +124,11 @@ func (s *Server) rotate(ctx context.Context, family *Family, token string) (stri
 		if err != nil || rotated {
 			return next, err
 		}
-		if family, err = s.cfg.Store.Family(ctx, family.ID); err != nil {
+		family, err = s.cfg.Store.Family(ctx, family.ID)
+		if errors.Is(err, ErrNotFound) {
+			return "", ErrInvalidGrant.because(nil, "the authorization is gone")
+		}
+		if err != nil {
 			return "", err
 		}
 	}

@@ -56,6 +56,10 @@ func (c *Registration) complete() {
 	}
 }
 
+// keptWhenFull is how old a client that was never used must be to make room for
+// another one.
+const keptWhenFull = time.Hour
+
 // Limits of a registration.
 const (
 	maxRegistration = 64 << 10 // bytes of the body
@@ -200,8 +204,10 @@ func (s *Server) register(r *http.Request, meta *clientMetadata) (*registration,
 	}
 	err = s.cfg.Store.AddClient(r.Context(), client, s.cfg.Registration.MaxClients)
 	if errors.Is(err, ErrFull) {
-		// Clients that were never used may be in the way.
-		if _, sweepErr := s.SweepClients(r.Context()); sweepErr != nil {
+		// Clients that were never used are in the way. Those of the last hour
+		// stay: their people may be logging in.
+		idle := now.Add(-s.cfg.Registration.IdleFor)
+		if _, sweepErr := s.cfg.Store.SweepClients(r.Context(), now.Add(-keptWhenFull), idle); sweepErr != nil {
 			return nil, sweepErr
 		}
 		err = s.cfg.Store.AddClient(r.Context(), client, s.cfg.Registration.MaxClients)

@@ -1,6 +1,7 @@
 package authserver
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -21,11 +22,11 @@ type sealedRecord struct {
 // seal encodes v for a trip through a browser. purpose keeps records of one
 // kind from being taken as another.
 func (s *Server) seal(purpose string, v any, lifetime time.Duration) (string, error) {
-	body, err := json.Marshal(v)
+	body, err := encodeShort(v)
 	if err != nil {
 		return "", fmt.Errorf("encoding a %s: %w", purpose, err)
 	}
-	record, err := json.Marshal(sealedRecord{s.cfg.Now().Add(lifetime).Unix(), body})
+	record, err := encodeShort(sealedRecord{s.cfg.Now().Add(lifetime).Unix(), body})
 	if err != nil {
 		return "", fmt.Errorf("encoding a %s: %w", purpose, err)
 	}
@@ -34,6 +35,16 @@ func (s *Server) seal(purpose string, v any, lifetime time.Duration) (string, er
 		return "", fmt.Errorf("sealing a %s: %w", purpose, err)
 	}
 	return base64.RawURLEncoding.EncodeToString(sealed), nil
+}
+
+// encodeShort is json.Marshal without the escapes for HTML, which would make six
+// bytes of one in what has to fit into a cookie.
+func encodeShort(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(v)
+	return bytes.TrimSpace(b.Bytes()), err
 }
 
 // open decodes into v what seal made for the same purpose.

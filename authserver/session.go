@@ -35,7 +35,7 @@ func (u *User) displayName() string {
 }
 
 // person returns who is logged in in the browser that sent r, or nil.
-func (s *Server) person(r *http.Request) (*person, error) {
+func (s *Server) person(w http.ResponseWriter, r *http.Request) (*person, error) {
 	value := s.cookie(r, "")
 	if value == "" {
 		return nil, nil
@@ -61,6 +61,8 @@ func (s *Server) person(r *http.Request) (*person, error) {
 	if left := session.ExpiresAt.Sub(now); left < s.cfg.SessionIdle-s.cfg.SessionIdle/sessionTouch {
 		if err := s.cfg.Store.ExtendSession(ctx, session.Hash, now.Add(s.cfg.SessionIdle)); err != nil {
 			s.log.Warn("a login session could not be extended", zap.Error(err))
+		} else {
+			s.setCookie(w, r, "", value, s.cfg.SessionIdle)
 		}
 	}
 	return &person{session, user}, nil
@@ -88,6 +90,7 @@ func (s *Server) startSession(w http.ResponseWriter, r *http.Request, user *User
 // BrowserPerson is who is logged in in a browser, for pages that other packages
 // own.
 type BrowserPerson struct {
+	User   *User
 	UserID string
 	Name   string // what pages call the person
 	Email  string
@@ -98,7 +101,7 @@ type BrowserPerson struct {
 // Person returns who is logged in in the browser that sent r. When nobody is,
 // it answers with a login that comes back to the same URL, and returns false.
 func (s *Server) Person(w http.ResponseWriter, r *http.Request) (BrowserPerson, bool) {
-	p, err := s.person(r)
+	p, err := s.person(w, r)
 	if err != nil {
 		s.errorPage(w, r, asError(err))
 		return BrowserPerson{}, false
@@ -108,7 +111,7 @@ func (s *Server) Person(w http.ResponseWriter, r *http.Request) (BrowserPerson, 
 		return BrowserPerson{}, false
 	}
 	return BrowserPerson{
-		UserID: p.user.ID, Name: p.user.displayName(), Email: p.user.Profile.Email,
+		User: p.user, UserID: p.user.ID, Name: p.user.displayName(), Email: p.user.Profile.Email,
 		Session: hex.EncodeToString(p.session.Hash),
 	}, true
 }

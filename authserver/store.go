@@ -166,8 +166,9 @@ type Rotation struct {
 type GrantStore interface {
 	// AddCode stores c.
 	AddCode(ctx context.Context, c *Code) error
-	// Code returns the code with that hash whether used or not, for the checks
-	// before it is taken. [ErrNotFound] when there is none or it ended at now.
+	// Code returns the code with that hash, for the checks before it is taken.
+	// [ErrNotFound] when there is none, or it ended at now and was not used; one
+	// that was used is returned after its end too, so that a replay is noticed.
 	Code(ctx context.Context, hash []byte, now time.Time) (*Code, error)
 	// RedeemCode takes the code and stores the family that it gives, both or
 	// neither, and marks the client as used. Exactly one call for a code

@@ -125,11 +125,22 @@ func (s *Server) revokeFamily(ctx context.Context, id, reason string) error {
 	if err := s.cfg.Store.RevokeFamily(ctx, id, s.cfg.Now()); err != nil {
 		return fmt.Errorf("revoking an authorization: %w", err)
 	}
+	s.forget(func(v *verification) bool { return v.claims.Family == id })
+	s.log.Info("authorization revoked", zap.String("family", id), zap.String("reason", reason))
+	return nil
+}
+
+// forgetUser drops the kept verifications of a person.
+func (s *Server) forgetUser(id string) {
+	s.forget(func(v *verification) bool { return v.claims.Subject == id })
+}
+
+// forget drops kept verifications: the next call of such a token is verified
+// anew.
+func (s *Server) forget(which func(*verification) bool) {
 	for _, hash := range s.verified.Keys() {
-		if v, ok := s.verified.Peek(hash); ok && v.claims.Family == id {
+		if v, ok := s.verified.Peek(hash); ok && which(v) {
 			s.verified.Remove(hash)
 		}
 	}
-	s.log.Info("authorization revoked", zap.String("family", id), zap.String("reason", reason))
-	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/alter-mcp/caddy-alter-mcp/e2e/harness"
 )
@@ -15,6 +16,8 @@ const (
 	xcaddy       = "github.com/caddyserver/xcaddy/cmd/xcaddy" // in the version of go.mod
 	caddyVersion = "v2.11.9"
 	module       = "github.com/alter-mcp/caddy-alter-mcp"
+
+	buildWithin = 10 * time.Minute
 )
 
 // TestXcaddy builds Caddy as xcaddy.md says and compares the list of modules
@@ -32,7 +35,7 @@ func TestXcaddy(t *testing.T) {
 		t.Errorf("xcaddy.md does not say %s", command)
 	}
 	dir := t.TempDir()
-	if err := goBuild(".", filepath.Join(dir, "xcaddy"), xcaddy); err != nil {
+	if err := harness.GoBuild(".", filepath.Join(dir, "xcaddy"), xcaddy); err != nil {
 		t.Fatal(err)
 	}
 	binary := filepath.Join(dir, "caddy")
@@ -85,9 +88,9 @@ func TestExamples(t *testing.T) {
 				cmd := exec.CommandContext(t.Context(), harness.Caddy(t), args...)
 				cmd.Dir = dir
 				cmd.Env = harness.Environment(home, "XDG_DATA_HOME="+filepath.Join(home, "data"),
-					"ALTER_MCP_KEY=MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=", "ALICE_HASH=x", "BOB_HASH=x",
+					"ALTER_MCP_KEY=MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=", "ALICE_HASH=$x", "BOB_HASH=$x",
 					"GOOGLE_CLIENT_ID=x", "GOOGLE_CLIENT_SECRET=x", "GITHUB_CLIENT_ID=x", "GITHUB_CLIENT_SECRET=x",
-					"TRACKER_CLIENT_ID=x", "TRACKER_CLIENT_SECRET=x")
+					"TRACKER_CLIENT_ID=x", "TRACKER_CLIENT_SECRET=x", "OIDC_CLIENT_ID=x", "OIDC_CLIENT_SECRET=x")
 				out, err := cmd.CombinedOutput()
 				if err != nil {
 					t.Errorf("caddy %s: %v\n%s", command[0], err, out)

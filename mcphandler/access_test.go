@@ -9,6 +9,7 @@ import (
 
 const ping = `{"jsonrpc":"2.0","id":1,"method":"ping"}`
 
+// Security CORS-04, CORS-06, MCP-30 to MCP-32.
 func TestOrigin(t *testing.T) {
 	f := newFixture(t, nil)
 	session := f.initialize("alice", "2025-11-25", "{}")
@@ -63,6 +64,7 @@ func TestOrigin(t *testing.T) {
 	}
 }
 
+// Security MCP-32.
 func TestForeignOriginEndsNoSession(t *testing.T) {
 	f := newFixture(t, nil)
 	session := f.initialize("alice", "2025-11-25", "{}")
@@ -117,7 +119,8 @@ func TestMetadataURL(t *testing.T) {
 	}
 }
 
-// TestEveryResponse sees to the fields that transcripts leave out.
+// TestEveryResponse sees to the fields that transcripts leave out. Security
+// MCP-07.
 func TestEveryResponse(t *testing.T) {
 	f := newFixture(t, nil)
 	alice := map[string]string{"Authorization": "Bearer alice"}

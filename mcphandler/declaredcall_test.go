@@ -26,6 +26,7 @@ func getTool(t testing.TB, up *recorder, change func(*DeclaredConfig)) *Declared
 	return mustDeclare(t, up, cfg)
 }
 
+// Security PROV-07.
 func TestDeclaredAnswers(t *testing.T) {
 	for name, tc := range map[string]struct {
 		status            int
@@ -142,6 +143,7 @@ func TestDeclaredOutputSchema(t *testing.T) {
 	}
 }
 
+// Security PROV-06.
 func TestDeclaredRetryAfter(t *testing.T) {
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	for name, tc := range map[string]struct {
@@ -175,6 +177,7 @@ func TestDeclaredRetryAfter(t *testing.T) {
 	}
 }
 
+// Security PROV-02.
 func TestDeclaredFollowsNoRedirect(t *testing.T) {
 	other := newRecorder(t, nil)
 	for _, status := range []int{301, 302, 303, 307, 308, 304} {
@@ -196,6 +199,7 @@ func TestDeclaredFollowsNoRedirect(t *testing.T) {
 	}
 }
 
+// Security PROV-04.
 func TestDeclaredLimitsResponses(t *testing.T) {
 	const tooLong = "error: the service's answer is longer than 1000 bytes, which is the most this tool reads; ask for less"
 	for name, tc := range map[string]struct {
@@ -268,6 +272,7 @@ func breakingOff(w http.ResponseWriter, _ *http.Request) {
 	io.WriteString(w, "x")
 }
 
+// Security PROV-04.
 func TestDeclaredTimeout(t *testing.T) {
 	for name, before := range map[string]string{"before the header": "", "within the body": "x"} {
 		t.Run(name, func(t *testing.T) {
@@ -370,6 +375,7 @@ func TestDeclaredBodyCanBeSentAgain(t *testing.T) {
 	}
 }
 
+// Security ISO-04.
 func TestDeclaredKeepsCallersApart(t *testing.T) {
 	echo := upstreamFunc(func(_ *Caller, _ Need, req *http.Request) (*http.Response, error) {
 		return &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"text/plain"}}, Body: io.NopCloser(strings.NewReader(req.URL.Path))}, nil

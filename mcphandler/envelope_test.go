@@ -8,6 +8,7 @@ import (
 	"testing"
 )
 
+// Security MCP-08, MCP-10, MCP-16, MCP-18, MCP-29.
 func TestEnvelope(t *testing.T) {
 	tests := map[string]struct {
 		body   string
@@ -127,6 +128,7 @@ func TestBatchLimit(t *testing.T) {
 
 // FuzzEnvelope sends any bytes as the body of a request: the answer is JSON or
 // nothing, never an error of the server, and its id is found in the request.
+// Security MCP-08, MCP-10.
 func FuzzEnvelope(f *testing.F) {
 	for _, seed := range []string{
 		ping, "", "{", "7", "[]", "[" + ping + ",7]", nested(3),

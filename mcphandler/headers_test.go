@@ -8,6 +8,7 @@ import (
 	"testing"
 )
 
+// Security MCP-20, MCP-21.
 func TestAccept(t *testing.T) {
 	tests := map[string]struct {
 		fields []string
@@ -45,6 +46,7 @@ func TestAccept(t *testing.T) {
 	}
 }
 
+// Security MCP-19.
 func TestContentType(t *testing.T) {
 	tests := map[string]struct {
 		fields []string
@@ -71,6 +73,7 @@ func TestContentType(t *testing.T) {
 	}
 }
 
+// Security MCP-22.
 func TestContentEncoding(t *testing.T) {
 	tests := map[string]int{
 		"": http.StatusOK, "identity": http.StatusOK, "Identity": http.StatusOK,
@@ -90,6 +93,7 @@ func TestContentEncoding(t *testing.T) {
 // unsized hides the length of a body, as chunked transfer does.
 type unsized struct{ io.Reader }
 
+// Security MCP-15.
 func TestBodyLimit(t *testing.T) {
 	f := newFixture(t, func(cfg *Config) { cfg.MaxBody = 100 })
 	fits := ping + strings.Repeat(" ", 100-len(ping))

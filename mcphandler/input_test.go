@@ -120,6 +120,7 @@ func TestInputSchemaErrors(t *testing.T) {
 	}
 }
 
+// Security MCP-14.
 func TestArguments(t *testing.T) {
 	d := mustDeclare(t, nil, DeclaredConfig{
 		Inputs: []Input{

@@ -10,8 +10,9 @@ import (
 	"testing"
 )
 
-// TestCallersSeeOnlyTheirOwn has 200 people call at once over shared connections,
-// in both eras and with the same ids; each then tries the next one's session.
+// TestCallersSeeOnlyTheirOwn has 200 people call at once over shared
+// connections, in both eras and with the same ids; each then tries the next
+// one's session. Security ISO-01, MCP-03, SESS-02.
 func TestCallersSeeOnlyTheirOwn(t *testing.T) {
 	const people, rounds = 200, 5
 	f := newFixture(t, func(cfg *Config) { cfg.Record = nil })

@@ -71,7 +71,7 @@ func TestMirroredArguments(t *testing.T) {
 }
 
 // TestFieldsTwice sends a field a second time: a proxy in front may have read
-// the other one.
+// the other one. Security MCP-24, MCP-25.
 func TestFieldsTwice(t *testing.T) {
 	tests := map[string]int{
 		"Mcp-Method": codeHeaderMismatch, "Mcp-Name": codeHeaderMismatch,

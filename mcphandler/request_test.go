@@ -52,6 +52,7 @@ func TestRequestQuery(t *testing.T) {
 	}
 }
 
+// Security PROV-03.
 func TestRequestKeepsHostileValuesInQueryFormAndJSON(t *testing.T) {
 	up := newRecorder(t, nil)
 	inputs := []Input{{Name: "v", Type: "string"}}
@@ -90,6 +91,7 @@ func TestRequestKeepsHostileValuesInQueryFormAndJSON(t *testing.T) {
 	}
 }
 
+// Security PROV-03.
 func TestRequestHeaders(t *testing.T) {
 	up := newRecorder(t, nil)
 	d := mustDeclare(t, up, DeclaredConfig{
@@ -226,6 +228,7 @@ func TestRequestConfigErrors(t *testing.T) {
 	}
 }
 
+// Security PROV-01, SSRF-04.
 func TestRequestCarriesNothingElse(t *testing.T) {
 	up := newRecorder(t, nil)
 	d := mustDeclare(t, up, DeclaredConfig{

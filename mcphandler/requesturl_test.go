@@ -43,6 +43,7 @@ func hostile() map[string]string {
 	}
 }
 
+// Security PROV-03, SSRF-04.
 func TestPathKeepsHostileValuesInOneSegment(t *testing.T) {
 	refused := map[string]string{
 		"dots":             "argument id holds a . or .. path segment",
@@ -146,6 +147,7 @@ func TestURLBuildErrors(t *testing.T) {
 	}
 }
 
+// Security PROV-03.
 func TestCompileURLErrors(t *testing.T) {
 	for name, tc := range map[string]struct {
 		url    string
@@ -190,7 +192,8 @@ func TestCompileURLErrors(t *testing.T) {
 }
 
 // FuzzTemplate: whatever the values, the URL keeps host, prefix and number of
-// segments, and the values come out of it as they went in.
+// segments, and the values come out of it as they went in. Security PROV-03,
+// SSRF-04.
 func FuzzTemplate(f *testing.F) {
 	for _, value := range hostile() {
 		f.Add(value, "x", value)

@@ -14,6 +14,7 @@ func inSession(token, session string) map[string]string {
 	return map[string]string{"Authorization": "Bearer " + token, "Mcp-Session-Id": session}
 }
 
+// Security SESS-02 to SESS-06, SESS-08, SESS-12.
 func TestSession(t *testing.T) {
 	tests := map[string]struct {
 		token  string
@@ -92,6 +93,7 @@ func endpointOf(url string) func(*fixture, string) string {
 	}
 }
 
+// Security SESS-01.
 func TestSessionIDs(t *testing.T) {
 	f := newFixture(t, func(cfg *Config) { cfg.Random = nil })
 	seen := make(map[string]bool)
@@ -104,6 +106,7 @@ func TestSessionIDs(t *testing.T) {
 	}
 }
 
+// Security SESS-07.
 func TestEndedSessionIsRememberedUntilItWouldExpire(t *testing.T) {
 	f := newFixture(t, nil)
 	id := f.initialize("alice", "2025-11-25", "{}")

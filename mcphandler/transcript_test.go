@@ -16,11 +16,14 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the responses in testdata")
 
-// TestTranscripts plays the dialogues in testdata. A file is a list of requests,
-// each followed by the response to it. <session>, <state> and <cursor> stand for
-// what the server gave last; a field with the value - is left out. The comment
-// of the file says what it is about; "granted" in the name of a request connects
-// the account first.
+// TestTranscripts plays the dialogues in testdata. A file is a list of
+// requests, each followed by the response to it. <session>, <state> and
+// <cursor> stand for what the server gave last; a field with the value - is
+// left out. The comment of the file says what it is about; "granted" in the
+// name of a request connects the account first.
+//
+// Security CORS-05, MCP-01, MCP-02, MCP-04 to MCP-06, MCP-09, MCP-11 to MCP-13,
+// MCP-19, MCP-20, MCP-22 to MCP-28, RS-01, SESS-02, SESS-04 to SESS-09, SESS-12.
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {

@@ -74,6 +74,7 @@ func openBare(ctx context.Context, path string) error {
 	return db.Realm("realm").EndSession(ctx, "id", at())
 }
 
+// Security VAULT-07.
 func TestUmaskDoesNotMatter(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a")
 	path := filepath.Join(dir, "b", "alter.db")

@@ -13,7 +13,7 @@ const (
 		code_challenge, resource, scopes, expires_at, used)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0)`
 	selectCode = `SELECT family_id, client_id, user_id, redirect_uri, code_challenge, resource, scopes, expires_at
-		FROM codes WHERE realm = $1 AND hash = $2 AND expires_at > $3`
+		FROM codes WHERE realm = $1 AND hash = $2 AND (expires_at > $3 OR used = 1)`
 	takeCode  = `UPDATE codes SET used = 1 WHERE realm = $1 AND hash = $2 AND used = 0 AND expires_at > $3`
 	codeState = `SELECT used FROM codes WHERE realm = $1 AND hash = $2`
 )

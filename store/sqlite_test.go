@@ -43,6 +43,7 @@ func TestReopenFindsAll(t *testing.T) {
 	}
 }
 
+// Security VAULT-07.
 func TestFileModes(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a", "b", "alter.db")

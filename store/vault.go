@@ -45,6 +45,7 @@ type grantData struct {
 	Expiry       int64    `json:"expiry"`
 	Scopes       []string `json:"scopes"`
 	Account      string   `json:"account"`
+	Client       string   `json:"client"`
 	Dead         bool     `json:"dead"`
 	CreatedAt    int64    `json:"created_at"`
 	UpdatedAt    int64    `json:"updated_at"`
@@ -180,6 +181,7 @@ func (r *Realm) sealGrant(g *local.Grant, version int64) ([]byte, error) {
 		Expiry:       millis(g.Expiry),
 		Scopes:       g.Scopes,
 		Account:      g.Account,
+		Client:       g.Client,
 		Dead:         g.Dead,
 		CreatedAt:    millis(g.CreatedAt),
 		UpdatedAt:    millis(g.UpdatedAt),
@@ -203,6 +205,7 @@ func (r *Realm) openGrant(sealed []byte, userID, provider, label string, version
 		Expiry:       instant(d.Expiry),
 		Scopes:       d.Scopes,
 		Account:      d.Account,
+		Client:       d.Client,
 		Dead:         d.Dead,
 		CreatedAt:    instant(d.CreatedAt),
 		UpdatedAt:    instant(d.UpdatedAt),

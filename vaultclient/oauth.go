@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -63,6 +64,14 @@ func (e *TokenError) Dead() bool {
 		"bad_refresh_token",                                                           // GitHub
 		"invalid_refresh_token", "token_revoked", "token_expired", "account_inactive", // Slack
 	}, e.Code)
+}
+
+// Client names the OAuth client and the provider that a grant was made with. A
+// grant of one is no good, and none of the business, of another: a
+// configuration may use the same name for both.
+func (p *Provider) Client() string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q", p.AuthorizationURL, p.TokenURL, p.ClientID))
+	return hex.EncodeToString(sum[:8])
 }
 
 // AuthorizeURL returns where the browser goes to grant (RFC 6749 section

@@ -35,7 +35,7 @@ func PresetNames() []string { return slices.Sorted(maps.Keys(presets())) }
 // Merge fills what p leaves open from a preset.
 func (p *Provider) Merge(preset Provider) {
 	for _, field := range []struct{ own, preset *string }{
-		{&p.Title, &preset.Title},
+		{&p.Title, &preset.Title}, {&p.Issuer, &preset.Issuer},
 		{&p.TokenAuth, &preset.TokenAuth},
 		{&p.AuthorizationURL, &preset.AuthorizationURL},
 		{&p.TokenURL, &preset.TokenURL},

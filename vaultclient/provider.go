@@ -16,6 +16,9 @@ type Provider struct {
 	// client_secret_basic or client_secret_post (default), or none.
 	TokenAuth string `json:"token_auth,omitempty"`
 
+	// Issuer is what the provider names itself in the iss parameter of its
+	// answers (RFC 9207). An answer that names another is refused. Optional.
+	Issuer string `json:"issuer,omitempty"`
 	// AuthorizationURL is where a person's browser goes to grant.
 	AuthorizationURL string `json:"authorization_url,omitempty"`
 	// TokenURL is the token endpoint.

@@ -114,6 +114,7 @@ func TestTransportAddsTheCredential(t *testing.T) {
 	}
 }
 
+// Security PROV-02.
 func TestTransportSendsNothing(t *testing.T) {
 	tr, vault, api, sent := newTransport(t, func(string) int { return 200 })
 	other := requestOf(t, "alice", "GET", api, "")

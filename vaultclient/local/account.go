@@ -48,13 +48,13 @@ func (v *Vault) showAccount(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	v.cfg.Pages.Account(w, r, web.Account{
-		UserName: who.Name, Email: who.Email, Connections: v.connections(grants),
+		UserName: who.Name, Email: who.Email, Connections: v.connections(who, grants),
 		Form: web.Form{Action: v.path(r, "/account"), Token: token},
 	})
 }
 
 // connections lists what is connected, then what can be.
-func (v *Vault) connections(grants []*Grant) []web.Connection {
+func (v *Vault) connections(who Person, grants []*Grant) []web.Connection {
 	var list []web.Connection
 	connected := make(map[string]bool)
 	for _, g := range grants {
@@ -64,12 +64,12 @@ func (v *Vault) connections(grants []*Grant) []web.Connection {
 			Scopes: g.Scopes, Since: g.CreatedAt, Dead: g.Dead,
 		}
 		if p := v.cfg.Providers[g.Provider]; p != nil {
-			c.Title = p.Title
+			c.Title, c.Dead = p.Title, g.Dead || g.Client != p.Client()
 		}
 		list = append(list, c)
 	}
 	for _, name := range slices.Sorted(maps.Keys(v.cfg.Providers)) {
-		if !connected[name] {
+		if !connected[name] && who.may(name) {
 			list = append(list, web.Connection{Provider: name, Title: v.cfg.Providers[name].Title})
 		}
 	}
@@ -107,7 +107,7 @@ func (v *Vault) disconnect(w http.ResponseWriter, r *http.Request) {
 // revokeAt tells the provider that the grant is given up. Here it is gone
 // already, so a failure is only logged.
 func (v *Vault) revokeAt(r *http.Request, p *vaultclient.Provider, g *Grant) {
-	if p == nil || g.Dead {
+	if p == nil || g.Dead || g.Client != p.Client() {
 		return
 	}
 	token := g.RefreshToken // ends the access tokens as well (RFC 7009 section 2.1)

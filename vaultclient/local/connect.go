@@ -48,11 +48,15 @@ func (v *Vault) showConnect(w http.ResponseWriter, r *http.Request) {
 		v.foreignLink(w, r, l, who)
 		return
 	}
+	if !who.may(l.Provider) {
+		v.message(w, r, http.StatusForbidden, "This is not for your account", "Whoever runs this server has not allowed this service for your account.")
+		return
+	}
 	p := v.cfg.Providers[l.Provider]
 	page := web.Connect{ProviderTitle: p.Title, UserName: who.Name}
 	g, err := v.cfg.Store.Grant(r.Context(), l.UserID, l.Provider, l.Label)
 	switch {
-	case err == nil && !g.Dead:
+	case err == nil && !g.Dead && g.Client == p.Client():
 		page.Connected = true
 		page.Missing = p.Missing(g.Scopes, p.AllScopes(l.Scopes))
 		if !p.ScopesAddUp { // the tools that need the old ones go on working
@@ -124,7 +128,7 @@ func (v *Vault) startConnect(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p := v.cfg.Providers[f.Provider]
-	if p == nil || decision != "allow" {
+	if p == nil || !who.may(f.Provider) || decision != "allow" {
 		v.message(w, r, http.StatusOK, "Nothing was connected", "You can close this page and go back to your app.")
 		return
 	}
@@ -179,6 +183,11 @@ func (v *Vault) finish(w http.ResponseWriter, r *http.Request, a *attempt, q url
 		v.message(w, r, http.StatusNotFound, "There is no such service", "This server has no service of that name to connect any more.")
 		return
 	}
+	if p.Issuer != "" && q.Has("iss") && q.Get("iss") != p.Issuer { // RFC 9207 section 2.4
+		v.log.Warn("an answer names another provider", zap.String("provider", p.Name), zap.String("iss", clip(q.Get("iss"))))
+		v.message(w, r, http.StatusBadRequest, p.Title+" was not connected", "The answer came from somebody else. Open the link from your app once more.")
+		return
+	}
 	if code := q.Get("error"); code != "" || q.Get("code") == "" {
 		v.log.Info("a provider did not grant", zap.String("provider", p.Name), zap.String("error", clip(code)), zap.String("description", clip(q.Get("error_description"))))
 		v.message(w, r, http.StatusBadRequest, p.Title+" was not connected", p.Title+" says that access was not given. You can try again from your app.")
@@ -220,7 +229,10 @@ func (v *Vault) store(ctx context.Context, a *attempt, p *vaultclient.Provider, 
 		} else if err != nil {
 			return nil, err
 		}
-		g.Scopes = asked
+		if g.Client != p.Client() {
+			g.RefreshToken = vaultclient.Secret{} // of somebody else
+		}
+		g.Scopes, g.Client = asked, p.Client()
 		g.take(tokens, now)
 		err = v.put(ctx, g)
 		if errors.Is(err, ErrConflict) {

@@ -318,6 +318,7 @@ func TestPageClosedDuringTheExchange(t *testing.T) {
 	}
 }
 
+// Security VAULT-09.
 func TestAccountPage(t *testing.T) {
 	e := newEnv(t)
 	e.connect("alice")

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/alter-mcp/caddy-alter-mcp/vaultclient"
 )
@@ -23,19 +25,35 @@ const (
 	lastStoreWait  = 3 * time.Second
 )
 
+// Renewals holds the renewals that are under way.
+type Renewals struct {
+	flights singleflight.Group // one per grant
+	running sync.WaitGroup
+}
+
+// Wait returns when no renewal is under way: what a provider rotates must be
+// stored before the store is closed. None may begin any more.
+func (r *Renewals) Wait() { r.running.Wait() }
+
 // renew gets a successor of a grant. Calls at the same time share one flight,
 // which goes on when the caller that began it gives up: the provider may have
 // rotated the refresh token by then. A flight for an older version than the
 // stored one asks no provider, so that only one does for each grant.
 func (v *Vault) renew(ctx context.Context, p *vaultclient.Provider, g *Grant) (*Grant, error) {
-	key := strconv.Quote(g.UserID) + strconv.Quote(g.Provider) + strconv.Quote(g.Label) + strconv.FormatInt(g.Version, 10)
-	flight := v.renewal.DoChan(key, func() (any, error) {
+	key := strconv.Quote(g.UserID) + strconv.Quote(g.Provider) + strconv.Quote(g.Label) + g.Client + strconv.FormatInt(g.Version, 10)
+	v.cfg.Renewals.running.Add(1)
+	flight := v.cfg.Renewals.flights.DoChan(key, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grantTimeout)
 		defer cancel()
 		return v.renewAlone(ctx, p, g)
 	})
+	answer := make(chan singleflight.Result, 1)
+	go func() { // outlives a caller that gives up
+		defer v.cfg.Renewals.running.Done()
+		answer <- <-flight
+	}()
 	select {
-	case res := <-flight:
+	case res := <-answer:
 		if res.Err != nil {
 			return nil, res.Err
 		}

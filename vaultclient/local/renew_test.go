@@ -98,6 +98,7 @@ func TestManyRefusalsShareOneRenewal(t *testing.T) {
 	}
 }
 
+// Security VAULT-09.
 func TestDeadGrant(t *testing.T) {
 	e := newEnv(t)
 	e.connect("alice")
@@ -186,7 +187,7 @@ func TestGrantWithoutRefreshToken(t *testing.T) {
 	e := newEnv(t)
 	ctx := context.Background()
 	g := &local.Grant{
-		UserID: "alice", Provider: "p", AccessToken: vaultclient.NewSecret("a"), Scopes: []string{"read"},
+		UserID: "alice", Provider: "p", Client: e.cfg.Providers["p"].Client(), AccessToken: vaultclient.NewSecret("a"), Scopes: []string{"read"},
 		Expiry: e.clock.Now().Add(30 * time.Second), CreatedAt: e.clock.Now(), UpdatedAt: e.clock.Now(),
 	}
 	if err := e.store.PutGrant(ctx, g); err != nil {
@@ -231,4 +232,56 @@ func TestManyPeopleAtOnce(t *testing.T) {
 		}
 	}
 	wg.Wait()
+}
+
+// A configuration that uses a provider's name for another service, or another
+// client, does not get what was granted to the first.
+func TestGrantOfAnotherClient(t *testing.T) {
+	e := newEnv(t)
+	e.connect("alice")
+	p := *e.cfg.Providers["p"]
+	p.ClientID = "another"
+	e.cfg.Providers["p"] = &p
+	other, err := local.New(e.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var connect *vaultclient.ConnectError
+	if _, err := other.Credential(context.Background(), grantOf("alice")); !errors.As(err, &connect) {
+		t.Errorf("Credential = %v, want a ConnectError", err)
+	}
+	if _, err := other.Renew(context.Background(), grantOf("alice"), &vaultclient.Credential{Version: 1}); !errors.As(err, &connect) || e.provider.refreshes != 0 {
+		t.Errorf("Renew = %v after %d renewals, want a ConnectError and none", err, e.provider.refreshes)
+	}
+}
+
+// Two vaults of one store, such as those of a reload, renew once.
+func TestVaultsShareRenewals(t *testing.T) {
+	e := newEnv(t)
+	e.connect("alice")
+	cfg := e.cfg
+	cfg.Renewals = new(local.Renewals)
+	var vaults []*local.Vault
+	for range 2 {
+		v, err := local.New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		vaults = append(vaults, v)
+	}
+	e.clock.advance(2 * time.Hour)
+	var wg sync.WaitGroup
+	for range 20 {
+		for _, v := range vaults {
+			wg.Go(func() {
+				if _, err := v.Credential(context.Background(), grantOf("alice")); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	wg.Wait()
+	if e.provider.refreshes != 1 {
+		t.Errorf("%d renewals, want 1", e.provider.refreshes)
+	}
 }

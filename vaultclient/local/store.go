@@ -15,6 +15,9 @@ type Grant struct {
 	Provider string
 	Label    string
 
+	// Client is [vaultclient.Provider.Client] of whom it was made with.
+	Client string
+
 	// Version counts the changes, from 1. A write names the version that it
 	// read and fails if that is no longer the newest.
 	Version int64

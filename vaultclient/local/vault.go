@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-	"golang.org/x/sync/singleflight"
 
 	"github.com/alter-mcp/caddy-alter-mcp/internal/web"
 	"github.com/alter-mcp/caddy-alter-mcp/vaultclient"
@@ -37,6 +36,10 @@ type Config struct {
 	Pages Pages
 	// HTTP sends requests to token endpoints. Required.
 	HTTP http.RoundTripper
+
+	// Renewals is shared by the vaults that use one store, so that a grant is
+	// renewed once for all of them. nil means one of its own.
+	Renewals *Renewals
 
 	// LinkLifetime of a link to connect: at most 1 h. Default 15 min.
 	LinkLifetime time.Duration
@@ -73,7 +76,12 @@ type Person struct {
 	Name    string
 	Email   string
 	Session string // opaque id of the login, which forms are bound to
+	// May reports whether the person may use a provider; nil means any.
+	May func(provider string) bool
 }
+
+// may reports whether the person may use a provider.
+func (p *Person) may(provider string) bool { return p.May == nil || p.May(provider) }
 
 // Pages renders pages; [web.Pages] does.
 type Pages interface {
@@ -84,9 +92,8 @@ type Pages interface {
 
 // Vault is the embedded vault of one endpoint. It is safe for concurrent use.
 type Vault struct {
-	cfg     Config
-	log     *zap.Logger
-	renewal singleflight.Group // one per grant
+	cfg Config
+	log *zap.Logger
 }
 
 var _ vaultclient.Vault = (*Vault)(nil)
@@ -123,6 +130,9 @@ func New(cfg Config) (*Vault, error) {
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Renewals == nil {
+		cfg.Renewals = new(Renewals)
 	}
 	return &Vault{cfg: cfg, log: cfg.Logger}, nil
 }
@@ -199,6 +209,8 @@ func (v *Vault) grant(ctx context.Context, req vaultclient.Request) (*vaultclien
 		return nil, nil, fmt.Errorf("%w: reading a grant: %w", vaultclient.ErrUnavailable, err)
 	case g.Dead:
 		return nil, nil, connectFirst(req, errors.New("the provider ended the grant"))
+	case g.Client != p.Client():
+		return nil, nil, connectFirst(req, errors.New("the grant was made with another provider or client of that name"))
 	}
 	return p, g, nil
 }
