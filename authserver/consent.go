@@ -65,6 +65,7 @@ func (s *Server) serveConsent(w http.ResponseWriter, r *http.Request) {
 	case "switch":
 		s.startLogin(w, r, &attempt{Request: req, Force: true})
 	case "deny":
+		s.log.Info("consent refused", zap.String("user", form.UserID), zap.String("client_id", req.ClientID))
 		s.refuse(w, r, req, ErrAccessDenied.because(nil, "the person said no"))
 	default:
 		s.errorPage(w, r, ErrInvalidRequest.because(nil, "the form has no decision"))
@@ -130,8 +131,14 @@ func (s *Server) consented(w http.ResponseWriter, r *http.Request, form *consent
 		redirect(w, r, s.cfg.Path+"/authorize?"+form.Request.query())
 		return
 	}
-	s.rememberConsent(r, form.Request, p.user)
+	s.consentGiven(r, form.Request, p.user)
 	s.giveCode(w, r, form.Request, p.user)
+}
+
+// consentGiven notes a yes, now that it is known whose it is.
+func (s *Server) consentGiven(r *http.Request, req *authorizeRequest, user *User) {
+	s.log.Info("consent given", zap.String("user", user.ID), zap.String("client_id", req.ClientID), zap.Strings("scopes", req.Scopes))
+	s.rememberConsent(r, req, user)
 }
 
 // rememberConsent keeps a yes, if the operator wants that. A failure costs a

@@ -91,6 +91,8 @@ func (s *Server) loginFailed(w http.ResponseWriter, r *http.Request, a *attempt,
 	if !errors.As(err, &e) {
 		e = ErrUnavailable.because(err, "the login is not possible at the moment, try again later")
 	}
+	s.tell(EventLogin, e)
+	s.log.Info("login failed", zap.String("client_id", a.clientID()), zap.String("outcome", e.Code))
 	s.setCookie(w, r, attemptSuffix+a.ID, "", 0)
 	s.refuse(w, r, a.Request, e)
 }
@@ -102,6 +104,7 @@ func (s *Server) loggedIn(w http.ResponseWriter, r *http.Request, a *attempt, p 
 	ctx, now := r.Context(), s.cfg.Now()
 	first, err := s.cfg.Store.TakeOnce(ctx, "login:"+a.ID, now.Add(a.left(now)))
 	if err != nil {
+		s.tell(EventLogin, err)
 		s.refuse(w, r, a.Request, err)
 		return
 	}
@@ -119,17 +122,18 @@ func (s *Server) loggedIn(w http.ResponseWriter, r *http.Request, a *attempt, p 
 		s.forgetUser(user.ID) // tokens of before stand for what the identity says now
 		err = s.startSession(w, r, user)
 	}
+	s.tell(EventLogin, err)
 	if err != nil {
 		s.refuse(w, r, a.Request, err)
 		return
 	}
 	s.setCookie(w, r, attemptSuffix+a.ID, "", 0)
-	s.log.Info("person logged in", zap.String("user", user.ID))
+	s.log.Info("person logged in", zap.String("user", user.ID), zap.String("client_id", a.clientID()))
 	switch {
 	case a.Request == nil:
 		redirect(w, r, a.Return)
 	case a.Consented:
-		s.rememberConsent(r, a.Request, user)
+		s.consentGiven(r, a.Request, user)
 		s.giveCode(w, r, a.Request, user)
 	default:
 		redirect(w, r, s.cfg.Path+"/authorize?"+a.Request.query())

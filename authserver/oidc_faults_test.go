@@ -272,14 +272,7 @@ func TestOIDCDiscoveryAge(t *testing.T) {
 		if got != want {
 			t.Fatalf("%s: client hears %q, want %q", what, got, want)
 		}
-		deadline := time.After(10 * time.Second)
-		for e.idp.count(path) < asked { // the background catches up
-			select {
-			case <-deadline:
-				t.Fatalf("%s: configuration was read %d times, want %d", what, e.idp.count(path), asked)
-			case <-time.After(time.Millisecond):
-			}
-		}
+		e.await(what, func() bool { return e.idp.count(path) >= asked }) // the background catches up
 		if got := e.idp.count(path); got != asked {
 			t.Fatalf("%s: configuration was read %d times, want %d", what, got, asked)
 		}
@@ -294,9 +287,7 @@ func TestOIDCDiscoveryAge(t *testing.T) {
 	setBroken(true)
 	e.clock.advance(time.Second)
 	step("a day later", "", 3)
-	for !e.logged("the old one goes on") {
-		time.Sleep(time.Millisecond)
-	}
+	e.await("the failure in the log", func() bool { return e.logged("the old one goes on") })
 	step("after a failure", "", 3)
 	setBroken(false)
 	e.clock.advance(10 * time.Second)

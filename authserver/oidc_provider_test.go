@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/lestrrat-go/jwx/v2/jwa"
 	"github.com/lestrrat-go/jwx/v2/jwk"
@@ -221,6 +222,12 @@ type oidcEnv struct {
 
 func newOIDCEnv(t *testing.T, change ...func(*authserver.OIDCConfig)) *oidcEnv {
 	t.Helper()
+	return newOIDCEnvWith(t, func(*authserver.Config) {}, change...)
+}
+
+// newOIDCEnvWith is newOIDCEnv with a change of the server's configuration, too.
+func newOIDCEnvWith(t *testing.T, server func(*authserver.Config), change ...func(*authserver.OIDCConfig)) *oidcEnv {
+	t.Helper()
 	core, log := observer.New(zapcore.DebugLevel)
 	logger, provider := zap.New(core), newIDP(t)
 	e := &oidcEnv{idp: provider, log: log}
@@ -238,7 +245,7 @@ func newOIDCEnv(t *testing.T, change ...func(*authserver.OIDCConfig)) *oidcEnv {
 		}
 		cfg.Identity, cfg.Logger = o, logger
 	}
-	e.env = newEnv(t, identity)
+	e.env = newEnv(t, identity, server)
 	e.idp.clock = e.clock
 	e.clientID = e.publicClient()
 	return e
@@ -289,7 +296,7 @@ func (e *oidcEnv) person() *authserver.User {
 	e.Helper()
 	b := e.newBrowser()
 	code := e.params(b.get(e.callbackURL(b))).Get("code")
-	status, answer, _ := e.env.token(codeForm(e.clientID, code))
+	status, answer, _ := e.token(codeForm(e.clientID, code))
 	if status != http.StatusOK {
 		e.Fatalf("token = %d %v", status, answer)
 	}
@@ -312,4 +319,19 @@ func (e *oidcEnv) logged(text string) bool {
 		}
 	}
 	return false
+}
+
+// await waits for what happens in the background.
+func (e *oidcEnv) await(what string, happened func() bool) {
+	e.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(10 * time.Second)
+	for !happened() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			e.Fatalf("%s: waited too long", what)
+		}
+	}
 }

@@ -309,3 +309,35 @@ func TestOIDCPrompt(t *testing.T) {
 		})
 	}
 }
+
+// reloaded is an identity that the operator changed while people log in.
+type reloaded struct {
+	authserver.Identity
+	callback authserver.Identity
+}
+
+func (i reloaded) Login(w http.ResponseWriter, r *http.Request, l *authserver.Login) (*authserver.Person, error) {
+	if l.Callback {
+		return i.callback.Login(w, r, l)
+	}
+	return i.Identity.Login(w, r, l)
+}
+
+// TestOIDCProviderChanged: the code of one provider is not for another.
+func TestOIDCProviderChanged(t *testing.T) {
+	other := newIDP(t)
+	e := newOIDCEnvWith(t, func(cfg *authserver.Config) {
+		o, err := authserver.NewOIDCIdentity(authserver.OIDCConfig{Issuer: other.URL, ClientID: idpClient, ClientSecret: idpSecret, Now: cfg.Now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.Identity = reloaded{cfg.Identity, o}
+	})
+	e.idp.set(func() { e.idp.answer = func(q url.Values) { q.Set("iss", other.URL) } })
+	if got := e.hear(); got != fault || !e.logged("begun at another identity provider") {
+		t.Errorf("client hears %q, want %q", got, fault)
+	}
+	if n := other.count("/token"); n != 0 {
+		t.Errorf("the other provider got %d token requests", n)
+	}
+}

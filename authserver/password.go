@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"go.uber.org/zap"
 	"golang.org/x/text/cases"
 
 	"github.com/alter-mcp/caddy-alter-mcp/internal/web"
@@ -94,6 +95,7 @@ func (p *PasswordIdentity) tryPassword(w http.ResponseWriter, r *http.Request, l
 	if wait > 0 {
 		seconds := int(math.Ceil(wait.Seconds()))
 		w.Header().Set("Retry-After", strconv.Itoa(seconds))
+		l.passwordRefused(ErrTooManyRequests.Code)
 		return nil, l.showPasswordForm(w, r, http.StatusTooManyRequests, name,
 			"Too many tries. Wait "+(time.Duration(seconds)*time.Second).String()+" and try again.")
 	}
@@ -108,7 +110,15 @@ func (p *PasswordIdentity) tryPassword(w http.ResponseWriter, r *http.Request, l
 		undo() // only wrong passwords count
 		return person, err
 	}
+	l.passwordRefused(OutcomeWrongPassword)
 	return nil, l.showPasswordForm(w, r, http.StatusUnprocessableEntity, name, "The user name or the password is wrong.")
+}
+
+// passwordRefused tells of a try that failed. The name stays out of the log:
+// people type passwords there.
+func (l *Login) passwordRefused(outcome string) {
+	l.server.record(Event{Kind: EventLogin, Outcome: outcome})
+	l.server.log.Info("login refused", zap.String("client_id", l.attempt.clientID()), zap.String("outcome", outcome))
 }
 
 // countTry counts a try and returns how long to wait when it is one too many.

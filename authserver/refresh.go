@@ -136,8 +136,9 @@ func (s *Server) rotate(ctx context.Context, family *Family, token string) (stri
 		return next, nil
 	}
 	if family.RevokedAt.IsZero() {
-		s.log.Warn("refresh token reused", zap.String("family", family.ID), zap.String("client_id", family.ClientID))
-		if err := s.revokeFamily(ctx, family.ID, "refresh_token_reused"); err != nil {
+		s.log.Warn("refresh token reused", zap.String("user", family.UserID), zap.String("client_id", family.ClientID), zap.String("family", family.ID))
+		s.tell(EventRefreshReuse, nil)
+		if err := s.revokeFamily(ctx, family, "refresh_token_reused"); err != nil {
 			return "", err
 		}
 	}

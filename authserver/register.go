@@ -97,32 +97,37 @@ type registration struct {
 
 // serveRegister registers a client (RFC 7591 section 3).
 func (s *Server) serveRegister(w http.ResponseWriter, r *http.Request) {
+	answer, err := s.admitRegistration(w, r)
+	s.tell(EventRegistration, err)
+	if err != nil {
+		s.writeError(w, r, err)
+		return
+	}
+	s.log.Info("client registered", zap.String("client_id", answer.ClientID), zap.String("client_name", answer.ClientName))
+	s.writeJSON(w, http.StatusCreated, answer)
+}
+
+// admitRegistration registers the client that r describes, if one may register
+// now.
+func (s *Server) admitRegistration(w http.ResponseWriter, r *http.Request) (*registration, error) {
 	if s.cfg.Registration.Off {
 		e := *ErrInvalidRequest.because(nil, "this server does not register clients")
 		e.Status = http.StatusForbidden
-		s.writeError(w, r, &e)
-		return
+		return nil, &e
 	}
 	if wait, ok := s.registers.allow(addrKey(s.cfg.ClientAddr(r)), s.cfg.Now()); !ok {
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
-		s.writeError(w, r, ErrTooManyRequests.because(nil, "too many registrations from this address"))
-		return
+		return nil, ErrTooManyRequests.because(nil, "too many registrations from this address")
 	}
 	meta, err := s.readRegistration(w, r)
 	if err != nil {
-		s.writeError(w, r, err)
-		return
+		return nil, err
 	}
 	answer, err := s.register(r, meta)
-	if err != nil {
-		if errors.Is(err, ErrFull) {
-			s.log.Error("no more clients can be registered", zap.Int("max_clients", s.cfg.Registration.MaxClients))
-		}
-		s.writeError(w, r, err)
-		return
+	if errors.Is(err, ErrFull) {
+		s.log.Error("no more clients can be registered", zap.Int("max_clients", s.cfg.Registration.MaxClients))
 	}
-	s.log.Info("client registered", zap.String("client_id", answer.ClientID), zap.String("client_name", meta.ClientName))
-	s.writeJSON(w, http.StatusCreated, answer)
+	return answer, err
 }
 
 func (s *Server) readRegistration(w http.ResponseWriter, r *http.Request) (*clientMetadata, error) {

@@ -46,7 +46,7 @@ func (s *Server) revoke(w http.ResponseWriter, r *http.Request, form url.Values)
 	if family.ClientID != client.ID {
 		return ErrInvalidGrant.because(nil, "the token was given to another client") // RFC 7009 section 2.1
 	}
-	return s.revokeFamily(r.Context(), id, "revoked_by_client")
+	return s.revokeFamily(r.Context(), family, "revoked_by_client")
 }
 
 // familyOfToken finds the family of a refresh or an access token, expired or

@@ -91,6 +91,8 @@ type Config struct {
 	// same client, redirect URI and scopes.
 	RememberConsent bool
 
+	// Record is told of each [Event]. It must not block. Optional.
+	Record func(Event)
 	// Logger; nil means none.
 	Logger *zap.Logger
 	// Now is the clock; nil means time.Now.

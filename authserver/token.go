@@ -30,15 +30,17 @@ type tokens struct {
 // 6749 section 3.2).
 func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 	form, err := readForm(w, r, "resource")
+	var t *tokens
 	if err == nil {
-		var t *tokens
-		if t, err = s.grant(w, r, form); err == nil {
-			w.Header().Set("Pragma", "no-cache")
-			s.writeJSON(w, http.StatusOK, t)
-			return
-		}
+		t, err = s.grant(w, r, form)
 	}
-	s.writeError(w, r, err)
+	s.tellTokens(form.Get("grant_type"), err)
+	if err != nil {
+		s.writeError(w, r, err)
+		return
+	}
+	w.Header().Set("Pragma", "no-cache")
+	s.writeJSON(w, http.StatusOK, t)
 }
 
 func (s *Server) grant(w http.ResponseWriter, r *http.Request, form url.Values) (*tokens, error) {
@@ -109,7 +111,7 @@ func (s *Server) takeCode(ctx context.Context, c *Code, family *Family, refresh 
 	if errors.Is(err, ErrTaken) {
 		// A code that comes again may be stolen: what it gave ends (RFC 6749
 		// section 4.1.2).
-		if err := s.revokeFamily(ctx, c.FamilyID, "code_replayed"); err != nil {
+		if err := s.revokeFamily(ctx, &Family{ID: c.FamilyID, UserID: c.UserID, ClientID: c.ClientID}, "code_replayed"); err != nil {
 			return nil, err
 		}
 		return nil, ErrInvalidGrant.because(nil, "the code was used before")

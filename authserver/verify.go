@@ -120,13 +120,14 @@ func (s *Server) checkFamily(ctx context.Context, v *verification, now time.Time
 }
 
 // revokeFamily ends an authorization with all its tokens, here at once and on
-// other nodes within [familyCheck].
-func (s *Server) revokeFamily(ctx context.Context, id, reason string) error {
-	if err := s.cfg.Store.RevokeFamily(ctx, id, s.cfg.Now()); err != nil {
+// other nodes within [familyCheck]. Of f only the ids are looked at.
+func (s *Server) revokeFamily(ctx context.Context, f *Family, reason string) error {
+	if err := s.cfg.Store.RevokeFamily(ctx, f.ID, s.cfg.Now()); err != nil {
 		return fmt.Errorf("revoking an authorization: %w", err)
 	}
-	s.forget(func(v *verification) bool { return v.claims.Family == id })
-	s.log.Info("authorization revoked", zap.String("family", id), zap.String("reason", reason))
+	s.forget(func(v *verification) bool { return v.claims.Family == f.ID })
+	s.log.Info("authorization revoked", zap.String("user", f.UserID), zap.String("client_id", f.ClientID),
+		zap.String("family", f.ID), zap.String("reason", reason))
 	return nil
 }
 

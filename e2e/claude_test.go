@@ -2,8 +2,6 @@ package e2e
 
 import (
 	"encoding/json"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -17,8 +15,6 @@ import (
 const (
 	claudeTimeout = 2 * time.Minute
 	loginTimeout  = time.Minute
-
-	nowhere = "http://127.0.0.1:9" // nobody listens on the discard port
 )
 
 // TestClaudeCode adds the server to Claude Code, logs in by its own command and
@@ -62,44 +58,14 @@ func newClaude(t *testing.T, b *browser.Browser) *claude {
 	}
 	t.Cleanup(desk.Close)
 	home := t.TempDir()
-	desktop := desktopPath(t, home)
+	command, settings := harness.ClaudeCode(t)
 	return &claude{
-		command: []string{
-			harness.Installed(t, "bin", "node"),
-			harness.Installed(t, "ts", "node_modules", "@anthropic-ai", "claude-code", "cli-wrapper.cjs"),
-		},
-		desk: desk,
+		command: command, desk: desk,
 		Program: harness.Program{
 			Dir: home, Timeout: claudeTimeout,
-			Env: harness.Environment(home,
-				"PATH="+desktop+string(os.PathListSeparator)+os.Getenv("PATH"),
-				"BROWSER="+filepath.Join(desktop, "xdg-open"),
-				"DISPLAY=:0", // or it would think that there is no browser
-				browser.Variable+"="+desk.URL,
-				"ANTHROPIC_API_KEY=none",
-				"ANTHROPIC_BASE_URL="+nowhere, // or each command would wait for the real one
-				"ENABLE_TOOL_SEARCH=false",
-				"MCP_CONNECTION_NONBLOCKING=0",
-			),
+			Env: harness.Environment(home, append(settings, harness.Desktop(t, home, browser.Variable, desk.URL)...)...),
 		},
 	}
-}
-
-// desktopPath makes a folder in which all the names by which programs open
-// addresses lead to the stand-in.
-func desktopPath(t *testing.T, home string) string {
-	t.Helper()
-	dir := filepath.Join(home, "desktop")
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	target := harness.Installed(t, "desktop", "xdg-open")
-	for _, name := range []string{"xdg-open", "open", "sensible-browser", "x-www-browser", "firefox", "chromium"} {
-		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
 }
 
 func (c *claude) run(t *testing.T, args ...string) string {

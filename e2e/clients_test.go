@@ -58,23 +58,24 @@ func testScript(t *testing.T, revision, interpreter, script string) {
 	if diff := cmp.Diff([]string{"list_messages", "whoami"}, tools.Names); diff != "" || tools.Protocol != revision {
 		t.Errorf("client speaks %s, want %s, and sees the tools (-want +got):\n%s", tools.Protocol, revision, diff)
 	}
-	var who, before, after toolCall
-	run.Expect("call", &who)
+	ask := func(tool string) (answer toolCall) {
+		run.Say(tool)
+		run.Expect("call", &answer)
+		return answer
+	}
+	who := ask("whoami")
 	if text := who.Result.Text(); who.Result.IsError || !strings.Contains(text, alice.Name) {
 		t.Errorf("whoami gives %q, want %s", text, alice.Name)
 	}
-	run.Expect("call", &before)
+	before := ask("list_messages")
 	if !before.Result.IsError || before.Result.ConnectURL() == "" {
 		t.Fatalf("list_messages gives %+v, want a failure with a connect link", before.Result)
 	}
 	connect(t, b, before.Result.ConnectURL())
-	run.Expect("waiting", new(struct{}))
-	run.GoOn()
-	run.Expect("call", &after)
+	after := ask("list_messages")
 	if after.Result.IsError {
 		t.Errorf("list_messages fails after connecting: %s", after.Result.Text())
 	}
 	checkInbox(t, after.Result.Text(), alice, bob)
-	run.Expect("done", new(struct{}))
 	run.End()
 }

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Installs the real MCP clients and the official conformance suite, pinned, into
-# the folder $E2E_WORK (default: .work/e2e in the checkout). Does nothing when
-# they are there already. Needs python3 with venv; Node.js comes with it.
+# Installs the real MCP clients, the official conformance suite and the identity
+# provider, pinned, into the folder $E2E_WORK (default: .work/e2e in the
+# checkout). Does nothing when they are there already. Needs python3 with venv; Node.js comes with it. With the
+# argument table it installs the further clients of ./clientmatrix, too, with
+# browser what ./webbrowser needs.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -19,12 +21,15 @@ fresh() {
 	[[ -f $stamp && $(<"$stamp") == "$(cat "$@" | sha256sum)" ]]
 }
 
+# install_python FILE NAME installs the packages of a list of requirements into a
+# virtual environment, $work/NAME.
 install_python() {
-	local from=$here/clients/py/requirements.txt stamp=$work/py/.installed
+	local from=$here/$1 to=$work/$2
+	local stamp=$to/.installed
 	fresh "$stamp" "$from" && return
-	rm -rf "$work/py"
-	python3 -m venv "$work/py" || fail "python3 cannot make a virtual environment (Debian: apt-get install python3-venv)"
-	"$work/py/bin/python" -m pip install --quiet --disable-pip-version-check --no-input -r "$from"
+	rm -rf "$to"
+	python3 -m venv "$to" || fail "python3 cannot make a virtual environment (Debian: apt-get install python3-venv)"
+	"$to/bin/python" -m pip install --quiet --disable-pip-version-check --no-input -r "$from"
 	sha256sum <"$from" >"$stamp"
 }
 
@@ -37,19 +42,22 @@ install_node() {
 	ln -sfn "$wheel/lib/node_modules/npm/bin/npm-cli.js" "$work/bin/npm"
 }
 
-install_typescript() {
-	local from=$here/clients/ts stamp=$work/ts/.installed
+# install_npm FOLDER NAME installs the packages of FOLDER, and its scripts, into
+# $work/NAME.
+install_npm() {
+	local from=$here/$1 to=$work/$2
+	local stamp=$to/.installed
 	if ! fresh "$stamp" "$from/package.json" "$from/package-lock.json"; then
-		rm -rf "$work/ts"
-		mkdir -p "$work/ts"
-		cp "$from/package.json" "$from/package-lock.json" "$from/.npmrc" "$work/ts/"
+		rm -rf "$to"
+		mkdir -p "$to"
+		cp "$from/package.json" "$from/package-lock.json" "$from/.npmrc" "$to/"
 		# The packages' own scripts stay off; what they would fetch comes
 		# as optional dependencies.
-		(cd "$work/ts" && PATH=$work/bin:$PATH npm ci --ignore-scripts --no-progress --loglevel=error)
+		(cd "$to" && PATH=$work/bin:$PATH npm ci --ignore-scripts --no-progress --loglevel=error)
 		cat "$from/package.json" "$from/package-lock.json" | sha256sum >"$stamp"
 	fi
 	# Beside node_modules, where imports look.
-	cp "$from"/*.mjs "$work/ts/"
+	find "$from" -maxdepth 1 -name '*.mjs' -exec cp {} "$to/" \;
 }
 
 # On Debian root can have what is missing installed.
@@ -69,6 +77,17 @@ python3 -c 'import ensurepip' 2>/dev/null || have ensurepip python3-venv
 mkdir -p "$work"
 exec 9>"$work/install.lock"
 flock 9
-install_python
+install_python clients/py/requirements.txt py
 install_node
-install_typescript
+install_npm clients/ts ts
+install_npm clients/conformance conformance
+install_npm idp idp
+if [[ ${1:-} == table ]]; then
+	install_npm clientmatrix/npm cli
+	install_python clientmatrix/fastmcp/fastmcp3.txt fastmcp3
+	install_python clientmatrix/fastmcp/fastmcp4.txt fastmcp4
+fi
+if [[ ${1:-} == browser ]]; then
+	[[ -n ${E2E_CHROMIUM:-} ]] || have chromium chromium
+	install_npm webbrowser/npm webbrowser
+fi

@@ -4,22 +4,16 @@
 package e2e
 
 import (
-	"context"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/alter-mcp/caddy-alter-mcp/e2e/browser"
 	"github.com/alter-mcp/caddy-alter-mcp/e2e/harness"
 	"github.com/alter-mcp/caddy-alter-mcp/e2e/mcpclient"
 )
-
-const buildWithin = 10 * time.Minute
 
 // The people of the demo.
 var (
@@ -28,41 +22,11 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	if err := build(); err != nil {
+	if err := harness.Build(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 	os.Exit(m.Run())
-}
-
-// build builds what the tests start: the server, unless E2E_CADDY names one, and
-// the command that takes the place of xdg-open.
-func build() error {
-	root, err := harness.Repository()
-	if err != nil {
-		return err
-	}
-	work, err := harness.Work()
-	if err != nil {
-		return err
-	}
-	if os.Getenv(harness.CaddyVariable) == "" {
-		if err := goBuild(root, filepath.Join(work, "caddy"), "./cmd/caddy"); err != nil {
-			return err
-		}
-	}
-	return goBuild(".", filepath.Join(work, "desktop", "xdg-open"), "./cmd/xdg-open")
-}
-
-func goBuild(dir, output, pkg string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), buildWithin)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", output, pkg)
-	cmd.Dir = dir
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("building %s: %w\n%s", pkg, err, out)
-	}
-	return nil
 }
 
 // newServer starts a server; settings are lines for the endpoint in its

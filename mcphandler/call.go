@@ -232,10 +232,14 @@ func (h *Handler) record(ctx context.Context, c *call, outcome string) {
 	})
 }
 
-// clip shortens a name that a client made up.
+// clip makes a name that a client made up fit for a log: one that no tool can
+// have is shortened, and its controls and odd letters are escaped.
 func clip(name string) string {
-	if len(name) <= maxToolName {
+	switch {
+	case isToolName(name):
 		return name
+	case len(name) <= maxToolName:
+		return strconv.QuoteToASCII(name)
 	}
 	return strconv.QuoteToASCII(name[:maxToolName]) + "…"
 }

@@ -35,7 +35,8 @@ func PresetNames() []string { return slices.Sorted(maps.Keys(presets())) }
 // Merge fills what p leaves open from a preset.
 func (p *Provider) Merge(preset Provider) {
 	for _, field := range []struct{ own, preset *string }{
-		{&p.Title, &preset.Title}, {&p.Issuer, &preset.Issuer},
+		{&p.Title, &preset.Title},
+		{&p.Issuer, &preset.Issuer},
 		{&p.TokenAuth, &preset.TokenAuth},
 		{&p.AuthorizationURL, &preset.AuthorizationURL},
 		{&p.TokenURL, &preset.TokenURL},

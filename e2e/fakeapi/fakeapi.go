@@ -42,6 +42,8 @@ func New(tool string) (*API, error) {
 	mux.HandleFunc("POST /v1/messages/count_tokens", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, map[string]int{"input_tokens": 1})
 	})
+	mux.HandleFunc("POST /v1/chat/completions", a.chat)
+	mux.HandleFunc("POST /v1/responses", a.responses)
 	a.server = &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
 	go a.server.Serve(ln) //nolint:errcheck // it ends with Close
 	return a, nil
@@ -88,16 +90,8 @@ type block struct {
 }
 
 func (a *API) messages(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	var req request
-	if err == nil {
-		err = json.Unmarshal(body, &req)
-	}
-	if err != nil {
-		a.mu.Lock()
-		a.faults = append(a.faults, err.Error())
-		a.mu.Unlock()
-		http.Error(w, `{"type":"error","error":{"type":"invalid_request_error","message":"malformed"}}`, http.StatusBadRequest)
+	if !a.read(w, r, &req) {
 		return
 	}
 	answer, reason := a.think(&req)
@@ -108,13 +102,33 @@ func (a *API) messages(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, message(req.Model, []block{answer}, &reason))
 }
 
+// read reads a request, or answers that it is malformed.
+func (a *API) read(w http.ResponseWriter, r *http.Request, req any) bool {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err == nil {
+		err = json.Unmarshal(body, req)
+	}
+	if err != nil {
+		a.mu.Lock()
+		a.faults = append(a.faults, err.Error())
+		a.mu.Unlock()
+		http.Error(w, `{"type":"error","error":{"type":"invalid_request_error","message":"malformed"}}`, http.StatusBadRequest)
+	}
+	return err == nil
+}
+
+// keep keeps what the tool answered.
+func (a *API) keep(result string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.results = append(a.results, result)
+}
+
 // think returns the model's answer: the call of the tool, or, when the tool has
 // answered or is not offered, as in requests for a title, a text.
 func (a *API) think(req *request) (answer block, stopReason string) {
 	if result, ok := req.toolResult(); ok {
-		a.mu.Lock()
-		a.results = append(a.results, result)
-		a.mu.Unlock()
+		a.keep(result)
 		return block{Type: "text", Text: "Done."}, "end_turn"
 	}
 	for _, tool := range req.Tools {

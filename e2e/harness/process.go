@@ -34,13 +34,24 @@ type Program struct {
 // together. A failure ends the test and shows the output.
 func (p Program) Run(t testing.TB, name string, args ...string) string {
 	t.Helper()
+	out, err := p.Try(t, name, args...)
+	if err != nil {
+		t.Fatalf("%s %q: %v\n%s", filepath.Base(name), args, err, out)
+	}
+	return out
+}
+
+// Try is like [Program.Run], but a program may end with a failure, which is the
+// error. That it takes too long ends the test.
+func (p Program) Try(t testing.TB, name string, args ...string) (string, error) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), p.Timeout)
 	defer cancel()
 	out, err := command(ctx, p.Dir, p.Env, name, args...).CombinedOutput()
-	if err != nil {
+	if ctx.Err() != nil {
 		t.Fatalf("%s %q: %v (%v)\n%s", filepath.Base(name), args, err, ctx.Err(), out)
 	}
-	return string(out)
+	return string(out), err
 }
 
 // showOnFailure shows a file when the test has failed.

@@ -15,20 +15,20 @@ import (
 const maxLine = 1 << 20
 
 // Script is a program that talks with the test by lines. The project's own
-// scripts print JSON objects with a member "step", see clients; a line to their
-// standard input lets them go on.
+// scripts print JSON objects with a member "step", see clients; what they are to do
+// they read from their standard input.
 type Script struct {
 	t     testing.TB
 	lines *bufio.Scanner
-	input io.Writer
+	input io.WriteCloser
 	wait  func() error
 }
 
-// StartScript starts a script. Its errors are shown when the test fails.
+// StartScript starts a script in an empty folder. Its errors are shown when the test fails.
 func StartScript(t testing.TB, timeout time.Duration, env []string, name string, args ...string) *Script {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), timeout)
-	cmd := command(ctx, filepath.Dir(args[0]), env, name, args...)
+	cmd := command(ctx, t.TempDir(), env, name, args...)
 	errors, err := os.Create(filepath.Join(t.TempDir(), "script.stderr"))
 	if err != nil {
 		t.Fatalf("making a file for the errors of a script: %v", err)
@@ -73,11 +73,11 @@ func (s *Script) Expect(step string, v any) {
 	}
 }
 
-// GoOn lets a script that waits go on.
-func (s *Script) GoOn() {
+// Say writes a line to the script's standard input.
+func (s *Script) Say(line string) {
 	s.t.Helper()
-	if _, err := io.WriteString(s.input, "go on\n"); err != nil {
-		s.t.Fatalf("telling the script to go on: %v", err)
+	if _, err := io.WriteString(s.input, line+"\n"); err != nil {
+		s.t.Fatalf("telling the script %q: %v", line, err)
 	}
 }
 
@@ -95,9 +95,13 @@ func (s *Script) Find(find func(line string) (string, bool)) string {
 	return ""
 }
 
-// End reads on to the script's own end, which must be a success.
+// End closes the script's standard input and reads on to its own end, which must
+// be a success.
 func (s *Script) End() {
 	s.t.Helper()
+	if err := s.input.Close(); err != nil {
+		s.t.Errorf("closing the standard input of a script: %v", err)
+	}
 	for s.lines.Scan() {
 		s.t.Logf("script: %s", s.lines.Text())
 	}

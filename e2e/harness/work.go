@@ -4,6 +4,7 @@
 package harness
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,8 +17,23 @@ const WorkVariable = "E2E_WORK"
 // CaddyVariable names a binary to test instead of the one that is built.
 const CaddyVariable = "E2E_CADDY"
 
-// Repository returns the root of the checkout. Tests run in its folder e2e.
-func Repository() (string, error) { return filepath.Abs("..") }
+// Repository returns the root of the checkout. Tests run somewhere below it.
+func Repository() (string, error) {
+	dir, err := filepath.Abs(".")
+	if err != nil {
+		return "", err
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "e2e", "go.mod")); err == nil {
+			return dir, nil
+		}
+		up := filepath.Dir(dir)
+		if up == dir {
+			return "", errors.New("finding the root of the checkout: no folder above holds e2e/go.mod")
+		}
+		dir = up
+	}
+}
 
 // Work returns the folder of the installed clients and the built binaries.
 func Work() (string, error) {

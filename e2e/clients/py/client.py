@@ -1,8 +1,8 @@
 """The client of the Python SDK. Usage: python client.py MCP-URL
 
 It prints one JSON object a line. At {"step": "authorize"} the Go test opens the
-URL in the person's browser, at {"step": "waiting"} it connects the mailbox and
-then writes a line.
+URL in the person's browser; after {"step": "tools"} it names tools to call, one
+a line, and ends its output when it is done.
 """
 
 import asyncio
@@ -69,15 +69,9 @@ async def use_tools(client: Client) -> None:
     tools = (await client.list_tools()).tools
     say("tools", protocol=client.protocol_version, names=sorted(tool.name for tool in tools))
 
-    async def call(name: str) -> None:
+    while name := (await asyncio.to_thread(sys.stdin.readline)).strip():
         result = await client.call_tool(name, {})
         say("call", name=name, result=result.model_dump(mode="json", by_alias=True, exclude_none=True))
-
-    await call("whoami")
-    await call("list_messages")
-    say("waiting")
-    await asyncio.to_thread(sys.stdin.readline)
-    await call("list_messages")
 
 
 async def main(url: str) -> None:
@@ -97,7 +91,6 @@ async def main(url: str) -> None:
     async with httpx2.AsyncClient(auth=auth, timeout=30) as http:
         async with Client(streamable_http_client(url, http_client=http)) as client:
             await use_tools(client)
-    say("done")
 
 
 asyncio.run(main(sys.argv[1]))

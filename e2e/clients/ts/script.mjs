@@ -2,8 +2,8 @@
 // loopback listener for the redirect, and an OAuth provider in memory.
 //
 // The dialogue: the script prints one JSON object a line. At {"step":"authorize"}
-// the test opens the URL in the person's browser, at {"step":"waiting"} it
-// connects the mailbox and then writes a line.
+// the test opens the URL in the person's browser; after {"step":"tools"} it names
+// tools to call, one a line, and ends its output when it is done.
 import { createServer } from 'node:http';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
@@ -73,16 +73,11 @@ export class MemoryProvider {
 	redirectToAuthorization(url) { say('authorize', { url: url.href }); }
 }
 
-/** Calls the tools of the demo before and after the mailbox is connected. */
+/** Calls the tools that the test names, one a line, until there are no more lines. */
 export async function useTools(client, protocol) {
 	const { tools } = await client.listTools();
 	say('tools', { protocol, names: tools.map((tool) => tool.name).sort() });
-	const call = async (name) => say('call', { name, result: await client.callTool({ name, arguments: {} }) });
-	await call('whoami');
-	await call('list_messages');
-	const lines = createInterface({ input: process.stdin });
-	say('waiting');
-	await once(lines, 'line');
-	lines.close();
-	await call('list_messages');
+	for await (const name of createInterface({ input: process.stdin })) {
+		say('call', { name, result: await client.callTool({ name, arguments: {} }) });
+	}
 }

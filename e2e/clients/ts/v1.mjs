@@ -4,7 +4,7 @@ import { UnauthorizedError } from '@modelcontextprotocol/sdk/client/auth.js';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 
-import { Callback, MemoryProvider, say, useTools } from './script.mjs';
+import { Callback, MemoryProvider, useTools } from './script.mjs';
 
 const url = new URL(process.argv[2]);
 const callback = await Callback.listen();
@@ -29,4 +29,3 @@ const { client, transport } = await connect();
 await useTools(client, transport.protocolVersion);
 await transport.terminateSession();
 await client.close();
-say('done');

@@ -2,7 +2,7 @@
 // revision that the server speaks. Usage: node v2.mjs MCP-URL
 import { Client, StreamableHTTPClientTransport, UnauthorizedError } from '@modelcontextprotocol/client';
 
-import { Callback, MemoryProvider, say, useTools } from './script.mjs';
+import { Callback, MemoryProvider, useTools } from './script.mjs';
 
 const url = new URL(process.argv[2]);
 const callback = await Callback.listen();
@@ -26,4 +26,3 @@ await first.transport.finishAuth(await callback.received(authProvider.state()));
 const { client } = await connect();
 await useTools(client, client.getNegotiatedProtocolVersion());
 await client.close();
-say('done');
