@@ -51,7 +51,7 @@ func TestOtherEncryptionKey(t *testing.T) {
 	if err := s.load("", other); err == nil || !strings.Contains(err.Error(), "encryption_key differs") {
 		t.Errorf("reload with another key: %v", err)
 	}
-	if a := s.do("GET", "localhost:PORT", "/mcp"); a.status != 401 {
+	if a := s.settled("/mcp"); a.status != 401 {
 		t.Errorf("the old configuration = %d, want it to go on", a.status)
 	}
 	if err := s.load("", "http://localhost:PORT {\n}\n"); err != nil {
@@ -76,7 +76,7 @@ func TestStoreThatCannotBeOpened(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "alter_mcp /mcp") {
 		t.Errorf("load = %v, want an error that names the endpoint", err)
 	}
-	if a := s.do("GET", "localhost:PORT", "/mcp"); a.status != 401 {
+	if a := s.settled("/mcp"); a.status != 401 {
 		t.Errorf("the old configuration = %d, want it to go on", a.status)
 	}
 }
@@ -91,4 +91,19 @@ func TestAdaptShowsNoSecret(t *testing.T) {
 	if bytes.Contains(cfg, []byte("hush-hush")) || bytes.Count(cfg, []byte("{env.HUSH}")) != 5 {
 		t.Errorf("adapted JSON: %s", cfg)
 	}
+}
+
+// settled asks after a configuration that was refused: until its listener is
+// closed, it may still get a connection, and answers 503.
+func (s *testServer) settled(path string) answer {
+	s.Helper()
+	a := s.do("GET", "localhost:PORT", path)
+	for range 100 {
+		if a.status != 503 {
+			break
+		}
+		s.http.CloseIdleConnections()
+		a = s.do("GET", "localhost:PORT", path)
+	}
+	return a
 }
