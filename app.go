@@ -31,7 +31,7 @@ func (App) CaddyModule() caddy.ModuleInfo {
 // Provision implements caddy.Provisioner.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx = ctx
-	return nil
+	return metrics.register(ctx.GetMetricsRegistry())
 }
 
 // register adds an endpoint. It is called in the handler's Provision.

@@ -57,6 +57,12 @@ func (h *Handler) start() (*running, error) {
 	return run, nil
 }
 
+// endpointField names the endpoint in the lines of the libraries, which do not
+// know it.
+func (run *running) endpointField(h *Handler) zap.Field {
+	return zap.String("endpoint", run.origins.canonical+h.Path)
+}
+
 // closeAfter leaves the state that a failed start joined.
 func closeAfter(err error, st *state) error {
 	if leaveErr := st.leave(); leaveErr != nil {
@@ -82,7 +88,8 @@ func (h *Handler) build(run *running, rootTaken bool) error {
 	vault, err := h.guests.vault.open(local.Config{
 		Endpoint: endpointOf, Providers: h.guests.providers, Store: realm, Sealer: run.state.sealer,
 		Browser: browser{auth, h}, Renewals: &run.state.renewals, Pages: run.pages, HTTP: h.guests.upstream.base,
-		LinkLifetime: time.Duration(h.lifetimes().ConnectLink), Logger: h.logger.Named("vault"),
+		LinkLifetime: time.Duration(h.lifetimes().ConnectLink), Record: metrics.countVault,
+		Logger: h.logger.Named("vault").With(run.endpointField(h)),
 	})
 	if err != nil {
 		return err
@@ -138,7 +145,7 @@ func (h *Handler) authConfig(run *running, realmName string, store authserver.St
 		AccessTokenLifetime: time.Duration(l.AccessToken), CodeLifetime: time.Duration(l.Code),
 		LoginLifetime: time.Duration(l.Login), SessionIdle: time.Duration(l.Session),
 		RefreshIdle: time.Duration(l.Refresh), MaxStaleness: time.Duration(l.MaxStaleness),
-		RememberConsent: h.RememberConsent, Admit: h.admitUser, Logger: h.logger.Named("oauth"),
+		RememberConsent: h.RememberConsent, Admit: h.admitUser, Record: metrics.countAuth, Logger: h.logger.Named("oauth").With(run.endpointField(h)),
 	}
 	if l.RefreshGrace != nil {
 		cfg.RefreshGrace = time.Duration(*l.RefreshGrace)
@@ -168,7 +175,7 @@ func (h *Handler) mcpConfig(run *running, auth *authserver.Server, sessions mcph
 		},
 		Scopes:          auth.ChallengeScopes(),
 		SessionLifetime: time.Duration(h.lifetimes().MCPSession),
-		Record:          recordCall(h.logger.Named("audit")), Logger: h.logger.Named("mcp"),
+		Record:          recordCall(h.logger.Named("audit"), h.guests.toolNeeds), Logger: h.logger.Named("mcp").With(run.endpointField(h)),
 	}
 	if l := h.Limits; l != nil {
 		cfg.MaxBody, cfg.MaxDepth, cfg.MaxBatch, cfg.PageSize = l.Body, l.Nesting, l.Batch, l.Page

@@ -25,6 +25,7 @@ type guests struct {
 	vault     vaultModule
 	providers map[string]*vaultclient.Provider
 	tools     mcphandler.Source
+	toolNeeds map[string]string // tools with the provider that each needs, if any
 	upstream  *upstream
 }
 
@@ -144,8 +145,23 @@ func (h *Handler) loadTools(ctx caddy.Context) error {
 	for _, p := range h.Providers {
 		providers[p.Name] = &p.Rules
 	}
+	h.guests.toolNeeds = neededProviders(tools)
 	h.guests.tools = newPolicySource(static, h.collectRules(tools, providers))
 	return nil
+}
+
+// neededProviders returns the tools by name with the provider that each needs,
+// or "".
+func neededProviders(tools []mcphandler.Tool) map[string]string {
+	needs := make(map[string]string, len(tools))
+	for _, tool := range tools {
+		provider := ""
+		if user, ok := tool.(providerUser); ok {
+			provider = user.NeededProvider()
+		}
+		needs[tool.Describe().Name] = provider
+	}
+	return needs
 }
 
 func (h *Handler) prepareTool(mod any) (mcphandler.Tool, error) {

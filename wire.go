@@ -136,11 +136,14 @@ func (b browser) Person(w http.ResponseWriter, r *http.Request) (local.Person, b
 	return local.Person{UserID: p.UserID, Name: p.Name, Email: p.Email, Session: p.Session, May: may}, ok
 }
 
-// recordCall writes the audit line of a tools/call.
-func recordCall(log *zap.Logger) func(context.Context, mcphandler.CallRecord) {
+// recordCall counts a tools/call and writes its audit line. providers are the
+// tools with the provider that each needs.
+func recordCall(log *zap.Logger, providers map[string]string) func(context.Context, mcphandler.CallRecord) {
 	return func(_ context.Context, rec mcphandler.CallRecord) {
+		metrics.countCall(providers, &rec)
 		log.Info("tool called",
-			zap.String("user", rec.Caller.UserID), zap.String("client_id", rec.Caller.ClientID),
-			zap.String("tool", rec.Tool), zap.String("outcome", rec.Outcome), zap.Duration("duration", rec.Duration))
+			zap.String("endpoint", rec.Caller.Endpoint), zap.String("user", rec.Caller.UserID), zap.String("client_id", rec.Caller.ClientID),
+			zap.String("tool", rec.Tool), zap.String("provider", providers[rec.Tool]),
+			zap.String("outcome", rec.Outcome), zap.Duration("duration", rec.Duration))
 	}
 }

@@ -184,12 +184,14 @@ func (v *Vault) finish(w http.ResponseWriter, r *http.Request, a *attempt, q url
 		return
 	}
 	if p.Issuer != "" && q.Has("iss") && q.Get("iss") != p.Issuer { // RFC 9207 section 2.4
-		v.log.Warn("an answer names another provider", zap.String("provider", p.Name), zap.String("iss", clip(q.Get("iss"))))
+		v.record(EventConnect, p.Name, OutcomeFailed)
+		v.log.Warn("an answer names another provider", zap.String("provider", p.Name), zap.String("user", a.UserID), zap.String("iss", clip(q.Get("iss"))))
 		v.message(w, r, http.StatusBadRequest, p.Title+" was not connected", "The answer came from somebody else. Open the link from your app once more.")
 		return
 	}
 	if code := q.Get("error"); code != "" || q.Get("code") == "" {
-		v.log.Info("a provider did not grant", zap.String("provider", p.Name), zap.String("error", clip(code)), zap.String("description", clip(q.Get("error_description"))))
+		v.record(EventConnect, p.Name, OutcomeRefused)
+		v.log.Info("a provider did not grant", zap.String("provider", p.Name), zap.String("user", a.UserID), zap.String("error", clip(code)), zap.String("description", clip(q.Get("error_description"))))
 		v.message(w, r, http.StatusBadRequest, p.Title+" was not connected", p.Title+" says that access was not given. You can try again from your app.")
 		return
 	}
@@ -198,16 +200,19 @@ func (v *Vault) finish(w http.ResponseWriter, r *http.Request, a *attempt, q url
 	defer cancel()
 	tokens, err := p.Exchange(ctx, v.cfg.HTTP, q.Get("code"), v.callbackURL(r), a.Verifier)
 	if err != nil {
-		v.log.Error("a provider did not redeem its code", zap.String("provider", p.Name), zap.Error(err))
+		v.record(EventConnect, p.Name, OutcomeFailed)
+		v.log.Error("a provider did not redeem its code", zap.String("provider", p.Name), zap.String("user", a.UserID), zap.Error(err))
 		v.message(w, r, http.StatusBadGateway, p.Title+" was not connected",
 			p.Title+" did not complete the connection. Try again in a minute; if it stays so, tell whoever runs this server.")
 		return
 	}
 	missing, err := v.store(ctx, a, p, tokens)
 	if err != nil {
+		v.record(EventConnect, p.Name, OutcomeFailed)
 		v.unavailable(w, r, err)
 		return
 	}
+	v.record(EventConnect, p.Name, OutcomeOK)
 	page := web.Message{
 		Status: http.StatusOK, OK: true, Title: p.Title + " is connected",
 		Text: []string{"Go back to your app: its next call to a tool of " + p.Title + " works with your account."},

@@ -178,6 +178,7 @@ type env struct {
 	clock    *clock
 	store    local.Store
 	provider *provider
+	told     told
 	base     string
 }
 
@@ -204,6 +205,7 @@ func newEnv(t *testing.T) *env {
 			RevocationURL: e.provider.URL + "/revoke", APIHosts: []string{"localhost:1"}, Scopes: []string{"read"},
 		}},
 		Store: e.store, Sealer: sealer, Browser: cookieBrowser{}, Pages: printer{}, HTTP: vaultclient.NewBase(), Now: e.clock.Now,
+		Record: e.told.add,
 	}
 	e.vault = e.newVault(e.store)
 	mux := http.NewServeMux()

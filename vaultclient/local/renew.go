@@ -70,13 +70,22 @@ func (v *Vault) renewAlone(ctx context.Context, p *vaultclient.Provider, g *Gran
 		return newest, err
 	}
 	tokens, err := p.Refresh(ctx, v.cfg.HTTP, newest.RefreshToken)
-	switch {
-	case vaultclient.IsDead(err):
+	if vaultclient.IsDead(err) {
+		v.record(EventRenewal, p.Name, OutcomeRefused)
 		return v.bury(ctx, newest, err)
-	case err != nil:
-		return nil, fmt.Errorf("renewing a grant: %w", err)
 	}
-	return v.keep(ctx, newest, tokens)
+	var kept *Grant
+	if err != nil {
+		err = fmt.Errorf("renewing a grant: %w", err)
+	} else {
+		kept, err = v.keep(ctx, newest, tokens)
+	}
+	if err != nil {
+		v.record(EventRenewal, p.Name, OutcomeFailed)
+		return nil, err
+	}
+	v.record(EventRenewal, p.Name, OutcomeOK)
+	return kept, nil
 }
 
 // keep stores what the provider gave in place of old, before anybody uses it.

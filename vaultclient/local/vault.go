@@ -50,6 +50,8 @@ type Config struct {
 	// most a tenth of its life. Default 1 min.
 	RefreshAhead time.Duration
 
+	// Record is told of each [Event]. It must not block. Optional.
+	Record func(Event)
 	// Logger; nil means none.
 	Logger *zap.Logger
 	// Now is the clock; nil means time.Now.
