@@ -106,7 +106,8 @@ type Sealer interface {
 type EndedSessions interface {
 	// EndSession remembers id until then. It returns when that is durable.
 	EndSession(ctx context.Context, id string, until time.Time) error
-	// SessionEnded reports whether id was ended.
+	// SessionEnded reports whether id was ended: at once on this node, within
+	// about a second on the others.
 	SessionEnded(ctx context.Context, id string) (bool, error)
 }
 

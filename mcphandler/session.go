@@ -134,8 +134,8 @@ func unknownSession() *failure {
 	return &failure{status: http.StatusNotFound, code: codeInvalidRequest, message: "session not found"}
 }
 
-// endSession answers DELETE: the session is gone on every node once the client
-// hears of it.
+// endSession answers DELETE: the session is gone once the client hears of it, on
+// other nodes about a second later.
 func (h *Handler) endSession(w http.ResponseWriter, r *http.Request, caller *Caller) {
 	id := sessionHeader(r.Header)
 	if version := versionHeader(r.Header); version != "" && !isHandshake(version) {

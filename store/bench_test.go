@@ -1,12 +1,16 @@
 package store
 
 import (
+	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 
 	"github.com/alter-mcp/caddy-alter-mcp/authserver"
+	"github.com/alter-mcp/caddy-alter-mcp/vaultclient"
+	"github.com/alter-mcp/caddy-alter-mcp/vaultclient/local"
 )
 
 func BenchmarkFamily(b *testing.B) {
@@ -64,4 +68,28 @@ func BenchmarkAddClient(b *testing.B) {
 		}
 	})
 	b.ReportMetric(float64(b.N)/float64(db.writer.commits.Load()-before), "writes/commit")
+}
+
+// BenchmarkGrant compares a read with one that memory answers.
+func BenchmarkGrant(b *testing.B) {
+	r := newTest(b).Realm("realm")
+	err := r.PutGrant(b.Context(), &local.Grant{
+		UserID: "alice", Provider: "google", AccessToken: vaultclient.NewSecret(strings.Repeat("a", 200)),
+		RefreshToken: vaultclient.NewSecret(strings.Repeat("r", 100)), Scopes: []string{"gmail.readonly"}, Client: "client",
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for name, read := range map[string]func(context.Context, string, string, string) (*local.Grant, error){
+		"from the database": r.Grant, "recent": r.RecentGrant,
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := read(b.Context(), "alice", "google", ""); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }

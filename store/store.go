@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/alter-mcp/caddy-alter-mcp/vaultclient/local"
 )
 
 // Errors of this package. Those that callers of a [Realm] tell apart are in the
@@ -63,6 +65,8 @@ type DB struct {
 
 	reads  *statements
 	writer *writer
+	grants recent[grantKey, *local.Grant]
+	alive  recent[sessionKey, struct{}] // legacy sessions that were not ended
 	// closers are closed by Close in this order, after the last write.
 	closers []io.Closer
 
@@ -106,6 +110,8 @@ func (db *DB) Close() error {
 	db.mu.Unlock()
 
 	db.pending.Wait()
+	db.grants.drop()
+	db.alive.drop()
 	var errs []error
 	for _, c := range db.closers {
 		errs = append(errs, c.Close())

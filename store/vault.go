@@ -62,6 +62,25 @@ func (r *Realm) Grant(ctx context.Context, userID, provider, label string) (*loc
 	return r.openGrant(sealed, userID, provider, label, version)
 }
 
+// grantKey names a grant.
+type grantKey struct{ realm, user, provider, label string }
+
+// RecentGrant implements local.Store.
+func (r *Realm) RecentGrant(ctx context.Context, userID, provider, label string) (*local.Grant, error) {
+	key := grantKey{r.name, userID, provider, label}
+	g, ok := r.db.grants.get(key)
+	if !ok {
+		begun := r.db.grants.begin()
+		var err error
+		if g, err = r.Grant(ctx, userID, provider, label); err != nil {
+			return nil, err
+		}
+		r.db.grants.keep(begun, key, g)
+	}
+	own := *g
+	return &own, nil
+}
+
 // Grants implements local.Store. One grant that does not open is an error; the
 // others can still be read with Grant.
 func (r *Realm) Grants(ctx context.Context, userID string) ([]*local.Grant, error) {
@@ -91,6 +110,7 @@ func (r *Realm) Grants(ctx context.Context, userID string) ([]*local.Grant, erro
 
 // PutGrant implements local.Store.
 func (r *Realm) PutGrant(ctx context.Context, g *local.Grant) error {
+	defer r.db.grants.write(grantKey{r.name, g.UserID, g.Provider, g.Label})()
 	var next int64
 	err := r.db.write(ctx, func(ctx context.Context, t *tx) error {
 		var err error
@@ -148,6 +168,7 @@ func (r *Realm) changeGrant(ctx context.Context, t *tx, g *local.Grant, query st
 
 // DeleteGrant implements local.Store.
 func (r *Realm) DeleteGrant(ctx context.Context, userID, provider, label string) error {
+	defer r.db.grants.write(grantKey{r.name, userID, provider, label})()
 	now := millis(r.db.now())
 	return r.db.write(ctx, func(ctx context.Context, t *tx) error {
 		if _, err := t.exec(ctx, deleteGrant, r.name, userID, provider, label, now); err != nil {

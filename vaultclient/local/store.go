@@ -41,6 +41,10 @@ type Grant struct {
 type Store interface {
 	// Grant returns one grant, or [ErrNotFound].
 	Grant(ctx context.Context, userID, provider, label string) (*Grant, error)
+	// RecentGrant is Grant, but may miss what another process wrote within the
+	// last second, and so costs little when calls follow each other. What this
+	// process wrote it never misses. Scopes of the answer are not to be changed.
+	RecentGrant(ctx context.Context, userID, provider, label string) (*Grant, error)
 	// Grants returns all grants of a person, ordered by provider and label.
 	Grants(ctx context.Context, userID string) ([]*Grant, error)
 	// PutGrant writes g, whose Version must be that of the stored row, or 0

@@ -141,6 +141,9 @@ func New(cfg Config) (*Vault, error) {
 
 // Credential implements [vaultclient.Vault].
 func (v *Vault) Credential(ctx context.Context, req vaultclient.Request) (*vaultclient.Credential, error) {
+	if g := v.recent(ctx, req); g != nil {
+		return credentialOf(g), nil
+	}
 	p, g, err := v.grant(ctx, req)
 	if err != nil {
 		return nil, err
@@ -197,13 +200,31 @@ func (v *Vault) ahead(g *Grant) time.Duration {
 	return max(0, min(v.cfg.RefreshAhead, g.Expiry.Sub(g.UpdatedAt)/part))
 }
 
+// recent returns a grant as the store read it a moment ago, if nothing is to be
+// done about it. Whatever ends in a renewal or an error is read anew.
+func (v *Vault) recent(ctx context.Context, req vaultclient.Request) *Grant {
+	p, g, err := v.read(ctx, req, v.cfg.Store.RecentGrant)
+	if err != nil || len(p.Missing(g.Scopes, p.AllScopes(req.Scopes))) > 0 ||
+		!g.Expiry.IsZero() && g.Expiry.Sub(v.cfg.Now()) <= v.ahead(g) {
+		return nil
+	}
+	return g
+}
+
 // grant reads a living grant and its provider.
 func (v *Vault) grant(ctx context.Context, req vaultclient.Request) (*vaultclient.Provider, *Grant, error) {
+	return v.read(ctx, req, v.cfg.Store.Grant)
+}
+
+// readGrant is a way to read a grant of a [Store].
+type readGrant func(ctx context.Context, userID, provider, label string) (*Grant, error)
+
+func (v *Vault) read(ctx context.Context, req vaultclient.Request, read readGrant) (*vaultclient.Provider, *Grant, error) {
 	p := v.cfg.Providers[req.Provider]
 	if p == nil {
 		return nil, nil, fmt.Errorf("provider %q is not configured", req.Provider)
 	}
-	g, err := v.cfg.Store.Grant(ctx, req.UserID, req.Provider, req.Label)
+	g, err := read(ctx, req.UserID, req.Provider, req.Label)
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return nil, nil, connectFirst(req, nil)

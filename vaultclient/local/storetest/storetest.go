@@ -31,6 +31,8 @@ func Run(t *testing.T, newStore func(t *testing.T) local.Store) {
 		"one of many first writes succeeds":             firstRace,
 		"a deleted grant is gone":                       deleted,
 		"a late write does not reach a grant made anew": madeAnew,
+		"a recent read misses no write":                 recentGrant,
+		"a recent read misses no write in a race":       recentRace,
 		"an id is taken once":                           takeOnce,
 		"an id is taken once in a race":                 takeRace,
 	} {
@@ -267,3 +269,68 @@ func takeRace(t *testing.T, s local.Store) {
 		t.Errorf("%d calls were the first, want 1", wins)
 	}
 }
+
+// recentGrant: a store may answer from memory, but not with what it has itself
+// overwritten.
+func recentGrant(t *testing.T, s local.Store) {
+	ctx := t.Context()
+	g := newGrant("alice", "google", "")
+	for range 3 {
+		must(t, "PutGrant", s.PutGrant(ctx, g))
+		for range 2 {
+			got, err := s.RecentGrant(ctx, "alice", "google", "")
+			must(t, "RecentGrant", err)
+			equal(t, "grant", got, g)
+			got.AccessToken, got.Version = vaultclient.NewSecret("changed"), 99 // by its new owner
+		}
+		g.AccessToken = vaultclient.NewSecret(fmt.Sprint("renewed after ", g.Version))
+	}
+	for _, key := range [][3]string{{"bob", "google", ""}, {"alice", "github", ""}, {"alice", "google", "work"}} {
+		if _, err := s.RecentGrant(ctx, key[0], key[1], key[2]); !errors.Is(err, local.ErrNotFound) {
+			t.Errorf("RecentGrant(%q): %v; want ErrNotFound", key, err)
+		}
+	}
+	must(t, "DeleteGrant", s.DeleteGrant(ctx, "alice", "google", ""))
+	if _, err := s.RecentGrant(ctx, "alice", "google", ""); !errors.Is(err, local.ErrNotFound) {
+		t.Errorf("RecentGrant of a deleted grant: %v; want ErrNotFound", err)
+	}
+}
+
+// recentRace: whoever wrote reads what it wrote, however many read meanwhile.
+func recentRace(t *testing.T, s local.Store) {
+	ctx := t.Context()
+	g := newGrant("alice", "google", "")
+	must(t, "PutGrant", s.PutGrant(ctx, g))
+	stop := make(chan struct{})
+	var readers sync.WaitGroup
+	for range racers {
+		readers.Go(func() {
+			for last := int64(0); ; {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				got, err := s.RecentGrant(ctx, "alice", "google", "")
+				if err != nil || got.Version < last || got.AccessToken.Reveal() != tokenOf(got.Version) && got.Version > 1 {
+					t.Errorf("RecentGrant after version %d: %+v, %v", last, got, err)
+					return
+				}
+				last = got.Version
+			}
+		})
+	}
+	for range 50 {
+		g.AccessToken = vaultclient.NewSecret(tokenOf(g.Version + 1))
+		must(t, "PutGrant", s.PutGrant(ctx, g))
+		got, err := s.RecentGrant(ctx, "alice", "google", "")
+		must(t, "RecentGrant", err)
+		if got.Version != g.Version {
+			t.Errorf("RecentGrant gives version %d after version %d was written", got.Version, g.Version)
+		}
+	}
+	close(stop)
+	readers.Wait()
+}
+
+func tokenOf(version int64) string { return fmt.Sprint("token of version ", version) }
