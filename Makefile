@@ -4,7 +4,7 @@
 WORK ?= $(CURDIR)/.work
 GO   ?= go
 
-.PHONY: run test test-lint test-go test-e2e build clean help
+.PHONY: run test test-lint test-go test-e2e test-browser build clean help
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -18,7 +18,7 @@ build:
 	$(GO) build -o $(WORK)/caddy ./cmd/caddy
 
 test:
-	@WORK=$(WORK) ./test.sh test-lint test-go test-e2e
+	@WORK=$(WORK) ./test.sh test-lint test-go test-e2e test-browser
 
 # The formatter, vet and the linters of .golangci.yml.
 test-lint:
@@ -34,6 +34,10 @@ test-go:
 # Real clients, the official suite, xcaddy: they are installed into $(WORK).
 test-e2e:
 	E2E_WORK=$(WORK)/e2e ./e2e/run
+
+# The pages in Chromium, which apt-get installs when root runs this.
+test-browser:
+	E2E_WORK=$(WORK)/e2e ./e2e/webbrowser/run
 
 clean:
 	rm -rf .work .demo
