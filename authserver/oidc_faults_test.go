@@ -27,6 +27,7 @@ func hangUp(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
 
 const mebibyte = 1 << 20
 
+// Security OPS-01, OPS-06.
 func TestOIDCTokenEndpoint(t *testing.T) {
 	for name, tc := range map[string]struct {
 		serve     http.HandlerFunc
@@ -68,6 +69,7 @@ func TestOIDCTokenEndpoint(t *testing.T) {
 	}
 }
 
+// Security JWKS-02.
 func TestOIDCKeys(t *testing.T) {
 	for name, serve := range map[string]http.HandlerFunc{
 		"hangs up": hangUp, "503": answerWith(503, "inner"), "no JSON": answerWith(200, "<html>inner"),
@@ -98,6 +100,48 @@ func TestOIDCKeys(t *testing.T) {
 				t.Errorf("client hears %q with the new keys, want a code", got)
 			}
 		})
+	}
+}
+
+// TestOIDCKeysAreShared lets many people log in at once after the provider changed
+// its keys (security JWKS-01).
+func TestOIDCKeysAreShared(t *testing.T) {
+	const people = 8
+	e := newOIDCEnv(t)
+	if got := e.hear(); got != "" {
+		t.Fatalf("client hears %q, want a code", got)
+	}
+	known := e.idp.count("/keys")
+	answer := make(chan struct{})
+	e.idp.set(func() {
+		e.idp.key = newSigningKey(t, "second")
+		e.idp.token = func(w http.ResponseWriter, r *http.Request) {
+			<-answer
+			e.idp.giveTokens(w, r)
+		}
+	})
+	redeemed := e.idp.count("/token")
+	var waiting sync.WaitGroup
+	for range people {
+		b := e.newBrowser()
+		callback := e.callbackURL(b)
+		waiting.Go(func() {
+			if got := e.heard(b.get(callback)); got != "" {
+				t.Errorf("client hears %q, want a code", got)
+			}
+		})
+	}
+	e.await("all to redeem their codes", func() bool { return e.idp.count("/token") == redeemed+people })
+	close(answer)
+	waiting.Wait()
+	// One whose look at the old keys was over when the new ones came asks again.
+	if n := e.idp.count("/keys") - known; n < 1 || n > people/2 {
+		t.Errorf("keys were read %d times by %d people, want once", n, people)
+	}
+	e.idp.set(func() { e.idp.token = nil })
+	known = e.idp.count("/keys")
+	if got := e.hear(); got != "" || e.idp.count("/keys") != known {
+		t.Errorf("client hears %q and the keys are read %d times more, want a code and none", got, e.idp.count("/keys")-known)
 	}
 }
 

@@ -21,6 +21,7 @@ const (
 	down  = "temporarily_unavailable"
 )
 
+// Security FED-16, FED-17.
 func TestOIDCIDToken(t *testing.T) {
 	set := func(name string, value any) func(*oidcEnv, map[string]any) {
 		return func(_ *oidcEnv, c map[string]any) { c[name] = value }
@@ -76,6 +77,7 @@ func TestOIDCIDToken(t *testing.T) {
 	}
 }
 
+// Security FED-16, JWT-02.
 func TestOIDCSignature(t *testing.T) {
 	encode := func(v any) string {
 		b, err := json.Marshal(v)
@@ -143,6 +145,8 @@ func TestOIDCSignature(t *testing.T) {
 	}
 }
 
+// Security FED-08 to FED-11: none of the provider's words reach the client or a
+// page.
 func TestOIDCAnswer(t *testing.T) {
 	set := func(name string, values ...string) func(url.Values) {
 		return func(q url.Values) { q[name] = values }
@@ -188,7 +192,8 @@ func TestOIDCAnswer(t *testing.T) {
 }
 
 // TestOIDCAnswerOnce sends an answer again, alone and with the code of another
-// login: nothing goes to the provider, and the client hears nothing.
+// login: nothing goes to the provider, and the client hears nothing (security
+// FED-04, FED-06).
 func TestOIDCAnswerOnce(t *testing.T) {
 	e := newOIDCEnv(t)
 	b := e.newBrowser()
@@ -213,7 +218,7 @@ func TestOIDCAnswerOnce(t *testing.T) {
 
 // TestOIDCForeignCode puts the code of one login into the answer to another (RFC
 // 9700 section 4.5): PKCE stops it, and the nonce where a provider does not look
-// at PKCE.
+// at PKCE (security FED-07).
 func TestOIDCForeignCode(t *testing.T) {
 	for name, anyPKCE := range map[string]bool{"PKCE": false, "nonce": true} {
 		t.Run(name, func(t *testing.T) {
@@ -233,7 +238,7 @@ func TestOIDCForeignCode(t *testing.T) {
 }
 
 // TestOIDCCallbackAlone comes to the callback without having been at the
-// provider.
+// provider (security FED-03).
 func TestOIDCCallbackAlone(t *testing.T) {
 	e := newOIDCEnv(t)
 	b := e.newBrowser()
@@ -248,6 +253,40 @@ func TestOIDCCallbackAlone(t *testing.T) {
 	}
 }
 
+// TestOIDCBeforeConsent begins at what follows the consent page without having
+// agreed there (security FED-14).
+func TestOIDCBeforeConsent(t *testing.T) {
+	e := newOIDCEnv(t)
+	b := e.newBrowser()
+	_, sealed := b.form(b.get(e.authorizeURL(e.clientID)))
+	// A login of another browser tells how the cookie of one is called.
+	agreed := e.newBrowser()
+	login := mustParse(t, e.base+agreed.submit(agreed.get(e.authorizeURL(e.clientID)), "decision", "allow").location)
+	for _, cookie := range agreed.http.Jar.Cookies(login) {
+		cookie.Value = sealed
+		b.http.Jar.SetCookies(login, []*http.Cookie{cookie})
+	}
+	for _, state := range []string{"", sealed, login.Query().Get("state")} {
+		q := url.Values{"state": {state}, "code": {"x"}, "iss": {e.idp.URL}}.Encode()
+		for _, path := range []string{"/login?", "/login/callback?"} {
+			if p := b.get(testPath + path + q); p.status != http.StatusBadRequest || p.location != "" {
+				t.Errorf("%s%s = %d %s, want 400", path, q, p.status, p.location)
+			}
+		}
+	}
+	// The provider's request of an attacker who agreed, in the victim's browser.
+	request := e.toProvider(e.newBrowser()).location
+	victim := e.newBrowser()
+	if p := victim.get(victim.get(request).location); p.status != http.StatusBadRequest || p.location != "" {
+		t.Errorf("the callback of another's request = %d %s, want 400", p.status, p.location)
+	}
+	for _, path := range []string{"/token", "/userinfo"} {
+		if n := e.idp.count(path); n != 0 {
+			t.Errorf("provider got %d requests at %s", n, path)
+		}
+	}
+}
+
 func TestOIDCMethods(t *testing.T) {
 	e := newOIDCEnv(t)
 	b := e.newBrowser()
@@ -257,6 +296,7 @@ func TestOIDCMethods(t *testing.T) {
 	}
 }
 
+// Security FED-01, FED-02.
 func TestOIDCAuthorizeRequest(t *testing.T) {
 	e := newOIDCEnv(t, func(c *authserver.OIDCConfig) {
 		c.Scopes = []string{"email", "groups"}

@@ -73,7 +73,8 @@ func tryLogIn(t *testing.T, s *harness.Server, person browser.Person) string {
 
 // TestOIDC goes the way of two people who log in at an OpenID Connect provider,
 // at the same time, from the URL to a call with their own grant. That they may
-// come in hangs on their groups, which only userinfo tells.
+// come in hangs on their groups, which only userinfo tells (security FED-01,
+// FED-02).
 func TestOIDC(t *testing.T) {
 	s, idp := newOIDCServer(t, "", asItIs, `allow group "friends of alice" "friends of bob"`)
 	t.Run("together", func(t *testing.T) {
@@ -143,7 +144,8 @@ func TestOIDCTrailingSlash(t *testing.T) {
 	}
 }
 
-// TestOIDCDenied lets the provider refuse a person, and the rules another.
+// TestOIDCDenied lets the provider refuse a person, and the rules another (security
+// FED-10).
 func TestOIDCDenied(t *testing.T) {
 	s, _ := newOIDCServer(t, "", asItIs, `deny group "friends of bob"`)
 	for name, tc := range map[string]struct {
@@ -165,9 +167,29 @@ func TestOIDCDenied(t *testing.T) {
 	}
 }
 
+// TestOIDCAwayAtStart starts a server whose provider is not there (security OPS-09).
+// It serves all else, tells clients who want to log in, and needs no restart when
+// the provider comes.
+func TestOIDCAwayAtStart(t *testing.T) {
+	idp := harness.StartIDP(t, "")
+	idp.Fail(harness.Fault{Where: "discovery", What: "down"})
+	s := harness.NewServer(t, "testdata", withSettings("registration {", "rate 1000", "}"), "E2E_IDENTITY=oidc", "E2E_ISSUER="+idp.Issuer)
+	idp.Register(s.Endpoint)
+	s.Sites = append(s.Sites, idp.Issuer)
+	s.ExpectErrors(`"path":"/mcp/login`)
+	for range 2 { // asking again hangs on nothing either
+		if got := tryLogIn(t, s, alice); got != "temporarily_unavailable" {
+			t.Errorf("client hears %q without the provider, want temporarily_unavailable", got)
+		}
+	}
+	idp.Fail(harness.Fault{})
+	await(t, "people to log in", func() bool { return tryLogIn(t, s, alice) == "" })
+}
+
 // TestOIDCFaults lets the provider fail in many ways. The client hears of it in
 // OAuth's words; who is logged in already notices nothing; and as soon as the
-// provider is well again people log in.
+// provider is well again people log in (security OPS-01 to OPS-04, OPS-06, FED-08,
+// FED-09, FED-16, FED-17).
 func TestOIDCFaults(t *testing.T) {
 	s, idp := newOIDCServer(t, "", asItIs, "registration {", "rate 1000", "}")
 	s.ExpectErrors(`"path":"/mcp/login`)
@@ -218,7 +240,7 @@ func TestOIDCFaults(t *testing.T) {
 }
 
 // tokenSlow lets the provider never answer: the login ends by itself, and holds
-// up nothing meanwhile.
+// up nothing meanwhile (security OPS-04).
 func tokenSlow(t *testing.T, s *harness.Server, idp *harness.IDP, known *mcpclient.Client) {
 	c, b := startClient(t, s), newBrowser(t, s, bob)
 	idp.Fail(harness.Fault{Where: "token", What: "slow"})
@@ -275,7 +297,8 @@ func await(t *testing.T, what string, happened func() bool) {
 }
 
 // TestOIDCKeyRotation changes the provider's keys: people go on logging in, and
-// while the new keys cannot be had the client hears of it.
+// while the new keys cannot be had the client hears of it (security OPS-05,
+// JWKS-01, JWKS-02).
 func TestOIDCKeyRotation(t *testing.T) {
 	s, idp := newOIDCServer(t, "", asItIs)
 	s.ExpectErrors(`"path":"/mcp/login/callback"`)
