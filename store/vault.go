@@ -59,7 +59,7 @@ func (r *Realm) Grant(ctx context.Context, userID, provider, label string) (*loc
 	if err != nil {
 		return nil, notFound(err, local.ErrNotFound, "grant")
 	}
-	return r.openGrant(sealed, userID, provider, label, version)
+	return r.openGrant(sealed, userID, provider, label, version), nil
 }
 
 // grantKey names a grant.
@@ -81,8 +81,7 @@ func (r *Realm) RecentGrant(ctx context.Context, userID, provider, label string)
 	return &own, nil
 }
 
-// Grants implements local.Store. One grant that does not open is an error; the
-// others can still be read with Grant.
+// Grants implements local.Store.
 func (r *Realm) Grants(ctx context.Context, userID string) ([]*local.Grant, error) {
 	var grants []*local.Grant
 	err := r.db.reads.each(ctx, func(row scanner) error {
@@ -92,11 +91,7 @@ func (r *Realm) Grants(ctx context.Context, userID string) ([]*local.Grant, erro
 		if err := row.Scan(&provider, &label, &version, &sealed); err != nil {
 			return err
 		}
-		g, err := r.openGrant(sealed, userID, provider, label, version)
-		if err != nil {
-			return err
-		}
-		grants = append(grants, g)
+		grants = append(grants, r.openGrant(sealed, userID, provider, label, version))
 		return nil
 	}, selectGrants, r.name, userID)
 	if err != nil {
@@ -209,12 +204,13 @@ func (r *Realm) sealGrant(g *local.Grant, version int64) ([]byte, error) {
 	}, sealedGrant, g.UserID, g.Provider, g.Label, strconv.FormatInt(version, 10))
 }
 
-// openGrant is the inverse of sealGrant.
-func (r *Realm) openGrant(sealed []byte, userID, provider, label string, version int64) (*local.Grant, error) {
+// openGrant is the inverse of sealGrant. What does not open is a damaged grant and
+// no error: the person's other grants, and a new connection, do not hang on it.
+func (r *Realm) openGrant(sealed []byte, userID, provider, label string, version int64) *local.Grant {
 	var d grantData
 	err := r.openJSON(sealed, &d, sealedGrant, userID, provider, label, strconv.FormatInt(version, 10))
 	if err != nil {
-		return nil, err
+		return &local.Grant{UserID: userID, Provider: provider, Label: label, Version: version, Dead: true, Damaged: err}
 	}
 	return &local.Grant{
 		UserID:       userID,
@@ -230,5 +226,5 @@ func (r *Realm) openGrant(sealed []byte, userID, provider, label string, version
 		Dead:         d.Dead,
 		CreatedAt:    instant(d.CreatedAt),
 		UpdatedAt:    instant(d.UpdatedAt),
-	}, nil
+	}
 }

@@ -234,6 +234,9 @@ func (v *Vault) store(ctx context.Context, a *attempt, p *vaultclient.Provider, 
 		} else if err != nil {
 			return nil, err
 		}
+		if g.Damaged != nil {
+			g.CreatedAt = now
+		}
 		if g.Client != p.Client() {
 			g.RefreshToken = vaultclient.Secret{} // of somebody else
 		}

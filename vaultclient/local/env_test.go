@@ -209,9 +209,9 @@ func newEnv(t *testing.T) *env {
 	}
 	e.vault = e.newVault(e.store)
 	mux := http.NewServeMux()
-	mux.HandleFunc("/mcp/connect", e.vault.ServeConnect)
-	mux.HandleFunc("/mcp/connect/callback", e.vault.ServeCallback)
-	mux.HandleFunc("/mcp/account", e.vault.ServeAccount)
+	mux.HandleFunc("/mcp/connect", func(w http.ResponseWriter, r *http.Request) { e.vault.ServeConnect(w, r) })
+	mux.HandleFunc("/mcp/connect/callback", func(w http.ResponseWriter, r *http.Request) { e.vault.ServeCallback(w, r) })
+	mux.HandleFunc("/mcp/account", func(w http.ResponseWriter, r *http.Request) { e.vault.ServeAccount(w, r) })
 	ts := httptest.NewServer(mux)
 	t.Cleanup(ts.Close)
 	e.base = ts.URL

@@ -160,7 +160,7 @@ func (g *Grant) take(t *vaultclient.Tokens, now time.Time) {
 	if t.Scopes != nil {
 		g.Scopes = t.Scopes
 	}
-	g.Dead, g.UpdatedAt = false, now
+	g.Dead, g.Damaged, g.UpdatedAt = false, nil, now
 }
 
 func requestOf(g *Grant) vaultclient.Request {

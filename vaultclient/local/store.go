@@ -31,6 +31,9 @@ type Grant struct {
 	// Dead says that the provider refused to renew it: the person has to
 	// connect again. The tokens are gone.
 	Dead bool
+	// Damaged says why the stored tokens cannot be read, or is nil. Such a grant
+	// is dead, too, and a new connection takes its place.
+	Damaged error
 
 	CreatedAt time.Time
 	UpdatedAt time.Time

@@ -230,6 +230,9 @@ func (v *Vault) read(ctx context.Context, req vaultclient.Request, read readGran
 		return nil, nil, connectFirst(req, nil)
 	case err != nil:
 		return nil, nil, fmt.Errorf("%w: reading a grant: %w", vaultclient.ErrUnavailable, err)
+	case g.Damaged != nil:
+		v.log.Error("a stored grant cannot be read", zap.String("provider", g.Provider), zap.String("user", g.UserID), zap.Error(g.Damaged))
+		return nil, nil, connectFirst(req, g.Damaged)
 	case g.Dead:
 		return nil, nil, connectFirst(req, errors.New("the provider ended the grant"))
 	case g.Client != p.Client():
