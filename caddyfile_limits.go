@@ -126,10 +126,11 @@ func (h *Handler) unmarshalLifetimes(d *caddyfile.Dispenser) error {
 // unmarshalLimits reads how much a request may ask for. Syntax:
 //
 //	limits {
-//	    body    <size>
-//	    nesting <count>
-//	    batch   <count>
-//	    page    <count>
+//	    body     <size>
+//	    nesting  <count>
+//	    batch    <count>
+//	    page     <count>
+//	    requests <count>
 //	}
 func (h *Handler) unmarshalLimits(d *caddyfile.Dispenser) error {
 	if d.NextArg() {
@@ -151,8 +152,10 @@ func (h *Handler) unmarshalLimits(d *caddyfile.Dispenser) error {
 			err = count(d, &h.Limits.Batch)
 		case "page":
 			err = count(d, &h.Limits.Page)
+		case "requests":
+			err = count(d, &h.Limits.Requests)
 		default:
-			err = unknown(d, "limits", "body", "nesting", "batch", "page")
+			err = unknown(d, "limits", "body", "nesting", "batch", "page", "requests")
 		}
 		if err != nil {
 			return err

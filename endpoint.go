@@ -179,6 +179,7 @@ func (h *Handler) mcpConfig(run *running, auth *authserver.Server, sessions mcph
 	}
 	if l := h.Limits; l != nil {
 		cfg.MaxBody, cfg.MaxDepth, cfg.MaxBatch, cfg.PageSize = l.Body, l.Nesting, l.Batch, l.Page
+		cfg.MaxRequests = l.Requests
 	}
 	return cfg
 }

@@ -81,6 +81,9 @@ type Limits struct {
 	Batch int `json:"batch,omitempty"`
 	// The most tools in one answer of tools/list. At most 10000. Default: 200.
 	Page int `json:"page,omitempty"`
+	// The most MCP requests of one person that are served at once; more get
+	// 429. At most 10000. Default: 64.
+	Requests int `json:"requests,omitempty"`
 }
 
 // checkBounds checks lifetimes and limits that no other package checks.
@@ -113,6 +116,7 @@ func (h *Handler) checkBounds() error {
 		for name, b := range map[string]struct{ value, most int64 }{
 			"body": {l.Body, 64 << 20}, "nesting": {int64(l.Nesting), 1000},
 			"batch": {int64(l.Batch), 1000}, "page": {int64(l.Page), 10_000},
+			"requests": {int64(l.Requests), 10_000},
 		} {
 			if b.value < 0 || b.value > b.most {
 				return fmt.Errorf("limits: %s %d: want more than 0 and at most %d", name, b.value, b.most)

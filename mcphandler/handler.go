@@ -29,6 +29,7 @@ const (
 	defaultMaxBody         = 4 << 20
 	defaultMaxDepth        = 64
 	defaultMaxBatch        = 32
+	defaultMaxRequests     = 64
 	defaultSessionLifetime = 7 * 24 * time.Hour
 	defaultPageSize        = 200
 	defaultCacheTTL        = 5 * time.Minute
@@ -71,6 +72,9 @@ type Config struct {
 	// MaxBatch is the most messages of a batch, which only revision 2025-03-26
 	// knows. Default 32.
 	MaxBatch int
+	// MaxRequests is how many requests of one person are served at once on this
+	// node; more get 429 with Retry-After. Default 64.
+	MaxRequests int
 	// SessionLifetime is how long a legacy session id is good. Default 7 days.
 	SessionLifetime time.Duration
 	// PageSize is the most tools in one answer of tools/list. Default 200.
@@ -126,6 +130,7 @@ type Handler struct {
 	cfg     Config
 	logger  *zap.Logger
 	answers answers
+	busy    *inFlight
 }
 
 // New checks cfg, fills in defaults and returns the handler.
@@ -138,6 +143,7 @@ func New(cfg Config) (*Handler, error) {
 	cfg.MaxBody = cmp.Or(cfg.MaxBody, defaultMaxBody)
 	cfg.MaxDepth = cmp.Or(cfg.MaxDepth, defaultMaxDepth)
 	cfg.MaxBatch = cmp.Or(cfg.MaxBatch, defaultMaxBatch)
+	cfg.MaxRequests = cmp.Or(cfg.MaxRequests, defaultMaxRequests)
 	cfg.SessionLifetime = cmp.Or(cfg.SessionLifetime, defaultSessionLifetime)
 	cfg.PageSize = cmp.Or(cfg.PageSize, defaultPageSize)
 	cfg.CacheTTL = cmp.Or(cfg.CacheTTL, defaultCacheTTL)
@@ -154,7 +160,7 @@ func New(cfg Config) (*Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Handler{cfg: cfg, logger: cfg.Logger, answers: answers}, nil
+	return &Handler{cfg: cfg, logger: cfg.Logger, answers: answers, busy: newInFlight(cfg.MaxRequests)}, nil
 }
 
 func checkConfig(cfg *Config) error {
@@ -177,7 +183,7 @@ func checkConfig(cfg *Config) error {
 	if slices.Contains(cfg.Sources, nil) {
 		return errors.New("configuring the MCP handler: a source is nil")
 	}
-	if cfg.MaxBody < 0 || cfg.MaxDepth < 0 || cfg.MaxBatch < 0 || cfg.PageSize < 0 ||
+	if cfg.MaxBody < 0 || cfg.MaxDepth < 0 || cfg.MaxBatch < 0 || cfg.MaxRequests < 0 || cfg.PageSize < 0 ||
 		cfg.SessionLifetime < 0 || cfg.CacheTTL < 0 {
 		return errors.New("configuring the MCP handler: a limit is negative")
 	}
@@ -209,6 +215,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if caller == nil {
 		return
 	}
+	if !h.busy.enter(caller.UserID) {
+		refuse(w, tooManyRequests())
+		return
+	}
+	defer h.busy.leave(caller.UserID)
 	switch r.Method {
 	case http.MethodPost:
 		h.post(w, r, caller)

@@ -1,6 +1,8 @@
 package mcphandler
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -43,6 +45,60 @@ func TestCallersSeeOnlyTheirOwn(t *testing.T) {
 			t.Errorf("%s in another's session: status %d, want 404", name, foreign.status)
 		}
 	})
+}
+
+// TestFloodOfOnePerson: who has as many requests under way as one person may have
+// is refused more, and others are not; when one ends, the next goes through.
+// Security ABUSE-06.
+func TestFloodOfOnePerson(t *testing.T) {
+	const most = 3
+	waiting, goOn := make(chan struct{}), make(chan struct{})
+	held, err := NewStaticSource([]Tool{&fakeTool{
+		Description: Description{Name: "held", InputSchema: json.RawMessage(anyObject)},
+		call: func(context.Context, *Call) (*Result, error) {
+			waiting <- struct{}{}
+			<-goOn
+			return TextResult("done"), nil
+		},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := newFixture(t, func(cfg *Config) { cfg.MaxRequests, cfg.Sources = most, append(cfg.Sources, held) })
+	call := func(name string) *httptest.ResponseRecorder {
+		return f.serve("POST", modernFields(name, "tools/call", "held"), modernCall("held", "{}"))
+	}
+	var served sync.WaitGroup
+	for range most {
+		served.Go(func() {
+			if w := call("alice"); w.Code != http.StatusOK {
+				t.Errorf("call = %d %s, want 200", w.Code, w.Body)
+			}
+		})
+	}
+	for range most {
+		<-waiting
+	}
+	for what, w := range map[string]*httptest.ResponseRecorder{
+		"a call":      call("alice"),
+		"a GET":       f.serve("GET", map[string]string{"Authorization": "Bearer alice"}, ""),
+		"a long body": f.serve("POST", modernFields("alice", "ping", ""), strings.Repeat(" ", 1<<20)),
+	} {
+		if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") == "" || errorCode(t, w.Body.Bytes()) == 0 {
+			t.Errorf("%s above the limit = %d, Retry-After %q, %s; want 429", what, w.Code, w.Header().Get("Retry-After"), w.Body)
+		}
+	}
+	if w := f.serve("POST", modernFields("bob", "tools/call", "echo"), modernCall("echo", "{}")); w.Code != http.StatusOK {
+		t.Errorf("another person's call = %d %s, want 200", w.Code, w.Body)
+	}
+	close(goOn)
+	served.Wait()
+	if w := f.serve("POST", modernFields("alice", "tools/call", "echo"), modernCall("echo", "{}")); w.Code != http.StatusOK {
+		t.Errorf("call after the others = %d %s, want 200", w.Code, w.Body)
+	}
+	if n := len(f.handler.busy.count); n != 0 {
+		t.Errorf("%d people are counted when nothing is under way", n)
+	}
 }
 
 // everyone runs do for all at once.

@@ -259,7 +259,7 @@ func send(w http.ResponseWriter, a answer) {
 	if a.session != "" {
 		header.Set("Mcp-Session-Id", a.session)
 	}
-	if a.status == http.StatusServiceUnavailable {
+	if a.status == http.StatusServiceUnavailable || a.status == http.StatusTooManyRequests {
 		header.Set("Retry-After", retryAfter)
 	}
 	if a.body == nil {
