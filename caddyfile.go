@@ -46,7 +46,7 @@ func parseDirective(d httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 //	    root
 //	    legacy_root
 //	    origin           <origin>...
-//	    encryption_key   <key>
+//	    encryption_key   <key> [<older key>...]
 //	    store            <type> ...
 //	    identity         <type> ...
 //	    allow            email|domain|group|subject <value>... or any
@@ -84,6 +84,16 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return nil
 }
 
+// unmarshalEncryptionKey reads the current key and those before it.
+func (h *Handler) unmarshalEncryptionKey(d *caddyfile.Dispenser) error {
+	args := d.RemainingArgs()
+	if len(args) == 0 {
+		return d.Err("encryption_key takes the key, and then older ones, found nothing")
+	}
+	h.EncryptionKey, h.OlderEncryptionKeys = args[0], args[1:]
+	return nil
+}
+
 // unmarshalSetting reads one line of the block.
 func (h *Handler) unmarshalSetting(d *caddyfile.Dispenser, seen once) error {
 	settings := map[string]func(*caddyfile.Dispenser) error{
@@ -94,7 +104,7 @@ func (h *Handler) unmarshalSetting(d *caddyfile.Dispenser, seen once) error {
 		"root":             h.unmarshalRoot,
 		"legacy_root":      func(d *caddyfile.Dispenser) error { return noArgs(d, &h.LegacyRoot) },
 		"origin":           func(d *caddyfile.Dispenser) error { return manyArgs(d, &h.Origins) },
-		"encryption_key":   func(d *caddyfile.Dispenser) error { return oneArg(d, &h.EncryptionKey) },
+		"encryption_key":   h.unmarshalEncryptionKey,
 		"store":            func(d *caddyfile.Dispenser) (err error) { h.StoreRaw, err = guest(d, "stores"); return },
 		"vault":            func(d *caddyfile.Dispenser) (err error) { h.VaultRaw, err = guest(d, "vaults"); return },
 		"registration":     h.unmarshalRegistration,

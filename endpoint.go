@@ -48,7 +48,7 @@ func (h *Handler) start() (*running, error) {
 	if run.origins, err = h.findOrigins(at); err != nil {
 		return nil, err
 	}
-	if run.state, err = joinState(h.ctx, h.guests.store, h.guests.key, h.logger); err != nil {
+	if run.state, err = joinState(h.ctx, h.guests.store, h.guests.keys, h.logger); err != nil {
 		return nil, err
 	}
 	if err := h.build(run, rootTaken); err != nil {

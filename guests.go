@@ -16,7 +16,7 @@ import (
 // guests is what Provision makes of a handler's settings: loaded modules and
 // resolved values.
 type guests struct {
-	key            []byte // encryption key, if configured
+	keys           [][]byte // configured encryption keys, the current one first
 	public         []string
 	browserOrigins []string
 

@@ -32,7 +32,8 @@ const (
 // that has one.
 type sealer struct {
 	aead        tink.AEAD
-	fingerprint string // tells keys apart and says nothing about them
+	fingerprint string   // of the key that seals: tells keys apart and says nothing about them
+	older       []string // of those that only open
 }
 
 // Seal encrypts plaintext, bound to ad.
@@ -52,37 +53,50 @@ func parseKey(text string) ([]byte, error) {
 	return key, nil
 }
 
-// newSealer makes a Tink keyset of one key. XAES-256-GCM has nonces so long
-// that random ones never meet, however much is sealed.
-func newSealer(key []byte) (*sealer, error) {
-	params, err := xaesgcm.NewParameters(xaesgcm.VariantTink, 12)
-	if err != nil {
-		return nil, fmt.Errorf("encryption key: %w", err)
-	}
-	sum := sha256.Sum256(append([]byte("alter_mcp key id|"), key...))
-	id := max(binary.BigEndian.Uint32(sum[:4]), 1)
-	k, err := xaesgcm.NewKey(secretdata.NewBytesFromData(key, insecuresecretdataaccess.Token{}), id, params)
-	if err != nil {
-		return nil, fmt.Errorf("encryption key: %w", err)
-	}
+// newSealer makes a Tink keyset. The first key seals, all open. XAES-256-GCM has
+// nonces so long that random ones never meet, however much is sealed.
+func newSealer(keys ...[]byte) (*sealer, error) {
+	s := new(sealer)
 	manager := keyset.NewManager()
-	added, err := manager.AddKey(k)
-	if err != nil {
-		return nil, fmt.Errorf("encryption key: %w", err)
-	}
-	if err := manager.SetPrimary(added); err != nil {
-		return nil, fmt.Errorf("encryption key: %w", err)
+	for i, key := range keys {
+		added, err := addKey(manager, key)
+		if err == nil && i == 0 {
+			err = manager.SetPrimary(added)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("encryption key: %w", err)
+		}
+		sum := sha256.Sum256(append([]byte("alter_mcp key fingerprint|"), key...))
+		if print := hex.EncodeToString(sum[:8]); i == 0 {
+			s.fingerprint = print
+		} else {
+			s.older = append(s.older, print)
+		}
 	}
 	handle, err := manager.Handle()
 	if err != nil {
 		return nil, fmt.Errorf("encryption key: %w", err)
 	}
-	primitive, err := aead.New(handle)
-	if err != nil {
+	if s.aead, err = aead.New(handle); err != nil {
 		return nil, fmt.Errorf("encryption key: %w", err)
 	}
-	print := sha256.Sum256(append([]byte("alter_mcp key fingerprint|"), key...))
-	return &sealer{aead: primitive, fingerprint: hex.EncodeToString(print[:8])}, nil
+	return s, nil
+}
+
+// addKey adds a key under an id made of it, so that it has the same one in every
+// keyset, and returns the id.
+func addKey(manager *keyset.Manager, key []byte) (uint32, error) {
+	params, err := xaesgcm.NewParameters(xaesgcm.VariantTink, 12)
+	if err != nil {
+		return 0, err
+	}
+	sum := sha256.Sum256(append([]byte("alter_mcp key id|"), key...))
+	id := max(binary.BigEndian.Uint32(sum[:4]), 1)
+	k, err := xaesgcm.NewKey(secretdata.NewBytesFromData(key, insecuresecretdataaccess.Token{}), id, params)
+	if err != nil {
+		return 0, err
+	}
+	return manager.AddKey(k)
 }
 
 // storedKey returns the key from Caddy's storage, making it on the first start

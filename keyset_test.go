@@ -30,6 +30,40 @@ func TestSealedTwiceLooksDifferent(t *testing.T) {
 	}
 }
 
+// Security VAULT-05: what an older key sealed opens, and the current one seals.
+func TestOlderKeys(t *testing.T) {
+	keys := [][]byte{bytes.Repeat([]byte{1}, 32), bytes.Repeat([]byte{2}, 32)}
+	of := func(keys ...[]byte) *sealer {
+		t.Helper()
+		s, err := newSealer(keys...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	older, both, newer := of(keys[0]), of(keys[1], keys[0]), of(keys[1])
+	for name, tc := range map[string]struct {
+		by, opener *sealer
+		opens      bool
+	}{
+		"the older key, with both at hand":  {older, both, true},
+		"both, with the newer key at hand":  {both, newer, true},
+		"both, with the older key at hand":  {both, older, false},
+		"the older key, with the newer one": {older, newer, false},
+	} {
+		sealed, err := tc.by.Seal([]byte("secret"), []byte("row"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if plain, err := tc.opener.Open(sealed, []byte("row")); (err == nil) != tc.opens || tc.opens && string(plain) != "secret" {
+			t.Errorf("sealed by %s: Open = %q, %v", name, plain, err)
+		}
+	}
+	if both.fingerprint != newer.fingerprint || len(both.older) != 1 || both.older[0] != older.fingerprint {
+		t.Errorf("fingerprints are %s and %v, want %s and %s", both.fingerprint, both.older, newer.fingerprint, older.fingerprint)
+	}
+}
+
 // Security VAULT-04: each bit of what is sealed counts, and so does what it is
 // bound to.
 func TestSealedBitsAllCount(t *testing.T) {

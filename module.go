@@ -76,6 +76,10 @@ type Handler struct {
 	// The key that seals what is stored: 32 bytes in base64. Default: one that
 	// is made on the first start and kept in Caddy's storage.
 	EncryptionKey string `json:"encryption_key,omitempty"`
+	// Former keys, which still open what they sealed. After a start with a new
+	// EncryptionKey all that is stored is sealed by it, which the log tells; from
+	// then on the former one only opens what clients and browsers hold.
+	OlderEncryptionKeys []string `json:"older_encryption_keys,omitempty"`
 
 	// Where clients, people and grants are stored. Default: SQLite in Caddy's
 	// data directory.

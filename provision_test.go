@@ -47,6 +47,7 @@ func TestProvisionErrors(t *testing.T) {
 		"unknown hash":               {"identity local rot13 {\nuser alice x\n}\n", "rot13"},
 		"plain password":             {"identity local {\nuser alice secret\n}\n", "begins with $"},
 		"short key":                  {identityAlice + "encryption_key c2hvcnQ=\n", "want 32 bytes in base64"},
+		"the same key twice":         {identityAlice + "encryption_key MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE= MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE\n", "the same key twice"},
 		"unset key":                  {identityAlice + "encryption_key {env.UNSET_KEY}\n", "encryption_key: "},
 		"empty key":                  {identityAlice + "encryption_key {env.EMPTY}\n", "encryption_key"},
 		"public_url with a path":     {identityAlice + "public_url https://a.example/x\n", "want an origin"},

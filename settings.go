@@ -1,7 +1,10 @@
 package altermcp
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -15,14 +18,8 @@ func (h *Handler) checkSettings() error {
 	default:
 		return fmt.Errorf("root_documents %q: want %s or %s", h.RootDocuments, rootUnlessClaimed, rootClaimed)
 	}
-	if h.EncryptionKey != "" {
-		text, err := expandSecret("encryption_key", h.EncryptionKey)
-		if err != nil {
-			return err
-		}
-		if h.guests.key, err = parseKey(text); err != nil {
-			return fmt.Errorf("encryption_key: %w", err)
-		}
+	if err := h.checkKeys(); err != nil {
+		return err
 	}
 	if err := h.checkOrigins(); err != nil {
 		return err
@@ -31,6 +28,31 @@ func (h *Handler) checkSettings() error {
 		return err
 	}
 	return h.checkBounds()
+}
+
+// checkKeys reads the encryption keys, the current one first.
+func (h *Handler) checkKeys() error {
+	if h.EncryptionKey == "" {
+		if len(h.OlderEncryptionKeys) > 0 {
+			return errors.New("older_encryption_keys without an encryption_key")
+		}
+		return nil
+	}
+	for _, value := range append([]string{h.EncryptionKey}, h.OlderEncryptionKeys...) {
+		text, err := expandSecret("encryption_key", value)
+		if err != nil {
+			return err
+		}
+		key, err := parseKey(text)
+		if err != nil {
+			return fmt.Errorf("encryption_key: %w", err)
+		}
+		if slices.ContainsFunc(h.guests.keys, func(other []byte) bool { return bytes.Equal(key, other) }) {
+			return errors.New("encryption_key: the same key twice")
+		}
+		h.guests.keys = append(h.guests.keys, key)
+	}
+	return nil
 }
 
 // Values of Handler.RootDocuments.

@@ -29,7 +29,7 @@ type state struct {
 	// renewals is shared by the vaults of all endpoints and configurations.
 	renewals local.Renewals
 	stop     context.CancelFunc
-	swept    chan struct{}
+	kept     chan struct{} // closed when keepUp has ended
 }
 
 // storeModule is a guest of http.alter_mcp.stores: where rows are kept.
@@ -44,25 +44,25 @@ type storeModule interface {
 }
 
 // joinState returns the open store of a module, opening it if no endpoint has.
-// key is the configured encryption key, or nil for the one in Caddy's storage.
-func joinState(ctx caddy.Context, m storeModule, key []byte, log *zap.Logger) (*state, error) {
+// keys are the configured encryption keys, none for the one in Caddy's storage.
+func joinState(ctx caddy.Context, m storeModule, keys [][]byte, log *zap.Logger) (*state, error) {
 	value, _, err := states.LoadOrNew(m.dsn(), func() (caddy.Destructor, error) {
-		return openState(ctx, m, key, log)
+		return openState(ctx, m, keys, log)
 	})
 	if err != nil {
 		return nil, err
 	}
 	st := value.(*state)
-	if key == nil {
+	if len(keys) == 0 {
 		if st.keyed {
 			err := errors.New("encryption_key is missing: another endpoint, or the running configuration, has one for the same store")
 			return nil, errors.Join(err, st.leave())
 		}
 		return st, nil
 	}
-	given, err := newSealer(key)
+	given, err := newSealer(keys...)
 	if err == nil && given.fingerprint != st.sealer.fingerprint {
-		err = errors.New("encryption_key differs from that of another endpoint, or of the running configuration, with the same store")
+		err = errors.New("encryption_key differs from that of another endpoint, or of the running configuration, with the same store; a new key takes a restart, with the old one after it")
 	}
 	if err != nil {
 		return nil, errors.Join(err, st.leave())
@@ -70,38 +70,42 @@ func joinState(ctx caddy.Context, m storeModule, key []byte, log *zap.Logger) (*
 	return st, nil
 }
 
-func openState(ctx caddy.Context, m storeModule, key []byte, log *zap.Logger) (*state, error) {
-	keyed := key != nil
+func openState(ctx caddy.Context, m storeModule, keys [][]byte, log *zap.Logger) (*state, error) {
+	keyed := len(keys) > 0
 	if !keyed {
 		exists, err := m.exists()
 		if err != nil {
 			return nil, err
 		}
-		if key, err = storedKey(ctx, ctx.Storage(), exists); err != nil {
+		key, err := storedKey(ctx, ctx.Storage(), exists)
+		if err != nil {
 			return nil, err
 		}
+		keys = [][]byte{key}
 	}
-	s, err := newSealer(key)
+	s, err := newSealer(keys...)
 	if err != nil {
 		return nil, err
 	}
 	// The state outlives the configuration that opened it.
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
-	db, err := m.open(background, store.Options{Sealer: s, Fingerprint: s.fingerprint, Logger: log})
+	db, err := m.open(background, store.Options{Sealer: s, Fingerprint: s.fingerprint, Older: s.older, Logger: log})
 	if err != nil {
 		stop()
 		return nil, fmt.Errorf("opening the store: %w", err)
 	}
-	st := &state{dsn: m.dsn(), db: db, sealer: s, keyed: keyed, stop: stop, swept: make(chan struct{})}
-	go st.sweep(background, log)
+	st := &state{dsn: m.dsn(), db: db, sealer: s, keyed: keyed, stop: stop, kept: make(chan struct{})}
+	go st.keepUp(background, log)
 	return st, nil
 }
 
-// sweep removes rows past their end until the state ends.
-func (st *state) sweep(ctx context.Context, log *zap.Logger) {
-	defer close(st.swept)
+// keepUp seals by a new key what is sealed by older ones, and removes rows past
+// their end, until the state ends.
+func (st *state) keepUp(ctx context.Context, log *zap.Logger) {
+	defer close(st.kept)
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
+	st.reseal(ctx, log)
 	for {
 		select {
 		case <-ctx.Done():
@@ -110,7 +114,15 @@ func (st *state) sweep(ctx context.Context, log *zap.Logger) {
 			if err := st.db.Sweep(ctx, now); err != nil && ctx.Err() == nil {
 				log.Warn("sweeping the store failed", zap.Error(err))
 			}
+			st.reseal(ctx, log) // which may have failed
 		}
+	}
+}
+
+// reseal does nothing when it has succeeded before.
+func (st *state) reseal(ctx context.Context, log *zap.Logger) {
+	if err := st.db.Reseal(ctx); err != nil && ctx.Err() == nil {
+		log.Warn("sealing the store by the current encryption key failed", zap.Error(err))
 	}
 }
 
@@ -123,7 +135,7 @@ func (st *state) leave() error {
 // Destruct implements caddy.Destructor: the last endpoint is gone.
 func (st *state) Destruct() error {
 	st.stop()
-	<-st.swept
+	<-st.kept
 	st.renewals.Wait()
 	return st.db.Close()
 }

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 const keyed = "http://localhost:PORT {\nalter_mcp {\nstore sqlite DIR/db/mcp.db\nencryption_key MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=\n" + identityAlice + "}\n}\n"
@@ -67,6 +68,43 @@ func TestOtherEncryptionKey(t *testing.T) {
 
 // A path that cannot be opened stops the start, and the running configuration
 // goes on.
+// Security VAULT-05: a start with a new key before the old one, and then the new
+// one alone.
+func TestNewEncryptionKey(t *testing.T) {
+	const key, next = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=", "MDEyNDQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
+	s := serve(t, keyed)
+	stop := func() {
+		t.Helper()
+		if err := s.load("", "http://localhost:PORT {\n}\n"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop()
+	both, alone := strings.Replace(keyed, key, next+" "+key, 1), strings.Replace(keyed, key, next, 1)
+	if err := s.load("", alone); err == nil || !strings.Contains(err.Error(), "another encryption key") {
+		t.Errorf("start without the old key: %v, want an error that says so", err)
+	}
+	if err := s.load("", both); err != nil {
+		t.Fatal(err)
+	}
+	if a := s.settled("/mcp"); a.status != 401 {
+		t.Errorf("endpoint = %d, want it to serve", a.status)
+	}
+	for begun := time.Now(); ; { // it is sealed anew in the background
+		stop()
+		err := s.load("", alone)
+		if err == nil {
+			break
+		}
+		if time.Since(begun) > 20*time.Second {
+			t.Fatalf("start with the new key alone: %v", err)
+		}
+		if err := s.load("", both); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestStoreThatCannotBeOpened(t *testing.T) {
 	s := serve(t, keyed)
 	if err := os.WriteFile(filepath.Join(s.dir, "file"), nil, 0o600); err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"embed"
-	"errors"
 	"fmt"
 	"io/fs"
 
@@ -42,7 +41,7 @@ func migrate(ctx context.Context, db *sql.DB, dialect goose.Dialect, rebind func
 		return fmt.Errorf("the database has schema version %d, made by a newer program; this one knows %d", current, target)
 	}
 	if current > 0 {
-		if err := checkFingerprint(ctx, db, rebind, o.Fingerprint); err != nil {
+		if _, err := readKeyset(ctx, db, o); err != nil {
 			return err
 		}
 	}
@@ -53,23 +52,5 @@ func migrate(ctx context.Context, db *sql.DB, dialect goose.Dialect, rebind func
 		o.Logger.Info("migrated database schema", zap.Int64("from", current), zap.Int64("to", target))
 	}
 
-	const q = `INSERT INTO meta (name, value) VALUES ('keyset', $1) ON CONFLICT (name) DO NOTHING`
-	if _, err := db.ExecContext(ctx, rebind(q), o.Fingerprint); err != nil {
-		return fmt.Errorf("storing keyset fingerprint: %w", err)
-	}
-	return checkFingerprint(ctx, db, rebind, o.Fingerprint)
-}
-
-// checkFingerprint compares want with the keyset that the database belongs to.
-// One that belongs to none yet, because its first start was cut short, fits all.
-func checkFingerprint(ctx context.Context, db *sql.DB, rebind func(string) string, want string) error {
-	const q = `SELECT value FROM meta WHERE name = 'keyset' AND value <> $1`
-	var other string
-	switch err := db.QueryRowContext(ctx, rebind(q), want).Scan(&other); {
-	case err == nil:
-		return ErrOtherKeyset
-	case !errors.Is(err, sql.ErrNoRows):
-		return fmt.Errorf("reading keyset fingerprint: %w", err)
-	}
-	return nil
+	return bindKeyset(ctx, db, rebind, o)
 }

@@ -47,10 +47,13 @@ type Sealer interface {
 type Options struct {
 	// Sealer for the columns that must be read back. Required.
 	Sealer Sealer
-	// Fingerprint tells Sealer's keyset from others, and stays the same when
-	// the keyset is rotated. The first one that a database sees is kept in it.
-	// Required.
+	// Fingerprint tells the key that Sealer seals by from others, without
+	// spaces. Required.
 	Fingerprint string
+	// Older are the fingerprints of the keys that Sealer opens with, too. A
+	// database keeps which ones its rows are sealed by, and is not opened without
+	// them; see [DB.Reseal].
+	Older []string
 	// Logger; nil means none.
 	Logger *zap.Logger
 	// Now is the clock; nil means time.Now.
@@ -62,6 +65,8 @@ type DB struct {
 	sealer Sealer
 	logger *zap.Logger
 	now    func() time.Time
+
+	fingerprint string // of the current key
 
 	reads  *statements
 	writer *writer
