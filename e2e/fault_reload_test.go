@@ -173,4 +173,3 @@ func TestStopIdle(t *testing.T) {
 	t.Logf("an idle server ends within %v", time.Since(begin))
 	s.Restart() // for the test's end, which stops it once more
 }
-

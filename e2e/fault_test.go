@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"errors"
+	"io"
 	"math/rand/v2"
 	"net/url"
 	"os"
@@ -116,7 +117,7 @@ func checkClient(t *testing.T, c *mcpclient.Client) {
 // about one at each reload, and a kill resets all.
 func isLost(err error) bool {
 	var lost *url.Error
-	return errors.As(err, &lost) && !lost.Timeout()
+	return errors.As(err, &lost) && !lost.Timeout() || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // patiently tries again while connections are lost.

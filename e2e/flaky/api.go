@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Foreign is the address to which /api/redirect leads: whoever follows is
+// foreign is the address to which /api/redirect leads: whoever follows is
 // counted as a call of "foreign".
 const foreign = "/api/foreign"
 
@@ -93,10 +93,11 @@ func (p *Provider) admit(token, how string) bool {
 		return true
 	}
 	u := p.access[token]
-	if u == nil || u.of.dead {
+	if u == nil || u.of.dead || u.spent {
 		return false
 	}
 	u.of.used = max(u.of.used, u.n)
+	u.spent = how == "spend" // the token is good for this call and no other
 	p.calls[how]++
 	return true
 }

@@ -41,8 +41,9 @@ type grant struct {
 
 // use is a token of a grant and how many rotations came before it.
 type use struct {
-	of *grant
-	n  int
+	of    *grant
+	n     int
+	spent bool // an access token that is not good any more
 }
 
 // Counts is what the provider saw of refresh tokens.
@@ -131,9 +132,9 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	g.newest++
-	u := &use{g, g.newest}
+	u := &use{of: g, n: g.newest}
 	access, refresh := rand.Text(), rand.Text()
-	p.access[access], p.refresh[refresh] = u, u
+	p.access[access], p.refresh[refresh] = u, &use{of: g, n: g.newest}
 	// An error here is a server that was killed while it waited.
 	_ = json.NewEncoder(w).Encode(map[string]any{
 		"access_token": access, "refresh_token": refresh, "token_type": "Bearer", "expires_in": p.lifetime, "scope": "read",
