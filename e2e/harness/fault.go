@@ -2,6 +2,8 @@ package harness
 
 import (
 	"fmt"
+	"io"
+	"net/http"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -84,4 +86,19 @@ func (d *Daemon) TryStart() bool {
 	d.t.Helper()
 	d.launch()
 	return d.becomesReady()
+}
+
+// Load gives the daemon a configuration in JSON, as `caddy reload` does.
+func (d *Daemon) Load(admin, config string) {
+	d.t.Helper()
+	client := &http.Client{Timeout: readyWithin, Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Post("http://"+admin+"/load", "application/json", strings.NewReader(config))
+	if err != nil {
+		d.t.Fatalf("loading a configuration: %v", err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(resp.Body) // the status is failure enough
+		d.t.Fatalf("loading a configuration: %s %s", resp.Status, text)
+	}
 }
