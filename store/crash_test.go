@@ -223,6 +223,8 @@ func checkCode(t *testing.T, r *Realm, id string, family bool) {
 // TestTornLog cuts the write-ahead log at many places, as a loss of power may,
 // and opens what is left: a beginning of all writes, in which codes and families
 // agree.
+//
+// Security CRASH-05.
 func TestTornLog(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "alter.db")
