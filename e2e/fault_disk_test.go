@@ -261,7 +261,7 @@ func TestDiskFull(t *testing.T) {
 // Security CRASH-06.
 func TestDiskReadOnly(t *testing.T) {
 	d := newFaultyDisk(t)
-	d.ExpectErrors("")
+	d.ExpectErrors("read-only file system")
 	d.Kill()
 	remount := func(flags uintptr) {
 		t.Helper()

@@ -10,7 +10,7 @@ import (
 // the whole server: each is a tool error that says what happened, within the
 // tool's timeout of 2 s, and the next call is as good as ever.
 //
-// Security PROV-07.
+// Security PROV-02, PROV-04, PROV-07.
 func TestProviderFaults(t *testing.T) {
 	s, p := newFaultServer(t, longLife)
 	m := newMember(t, s, alice)
@@ -60,7 +60,7 @@ func TestProviderFaults(t *testing.T) {
 // TestProviderRefusesTokens: one 401 is mended by a renewal that nobody notices,
 // once; after a second one the person is asked to connect.
 //
-// Security OPS-10.
+// Security PROV-05.
 func TestProviderRefusesTokens(t *testing.T) {
 	s, p := newFaultServer(t, longLife)
 	m, other := newMember(t, s, alice), newMember(t, s, bob)
@@ -81,4 +81,27 @@ func TestProviderRefusesTokens(t *testing.T) {
 	if !m.reconnect(t) || other.link(t) == "" {
 		t.Error("one person's connection became the other's, or did not work")
 	}
+}
+
+// TestProviderAwayAtRenewal: while the provider renews nothing, a call says that
+// it is away. No link is given, for connecting would not help, no other
+// person's credential goes out, and the grant is as good as ever afterwards.
+//
+// Security OPS-10.
+func TestProviderAwayAtRenewal(t *testing.T) {
+	s, p := newFaultServer(t, longLife)
+	m, other := newMember(t, s, alice), newMember(t, s, bob)
+	checkAsk(t, m.Client, "spend")
+	p.BeAway(true)
+	before := p.Calls("ok")
+	result, err := ask(t, m.Client, "ok")
+	if err != nil || !result.IsError || result.ConnectURL() != "" || !strings.Contains(result.Text(), "Flaky cannot be reached at the moment") {
+		t.Errorf("call while the provider is away = %+v, %v; want an error that says so, without a link", result, err)
+	}
+	if got := p.Calls("ok"); got != before {
+		t.Errorf("%d calls reached the service, want none: there was no good token", got-before)
+	}
+	checkAsk(t, other.Client, "ok")
+	p.BeAway(false)
+	checkAsk(t, m.Client, "ok")
 }

@@ -112,6 +112,8 @@ func writeOnce(ctx context.Context, r *Realm, id string) error {
 
 // TestKilled kills a process at random moments of its writing. The number of
 // rounds is STORE_CRASH_ROUNDS, by default 15.
+//
+// Security CRASH-01 to CRASH-04.
 func TestKilled(t *testing.T) {
 	rounds := 15
 	if s := os.Getenv("STORE_CRASH_ROUNDS"); s != "" {

@@ -26,6 +26,7 @@ type Provider struct {
 
 	mu       sync.Mutex
 	lifetime int // of access tokens, seconds
+	away     bool
 	codes    map[string]bool
 	access   map[string]*use // by token
 	refresh  map[string]*use
@@ -114,6 +115,10 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.away {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return
+	}
 	var g *grant
 	switch r.FormValue("grant_type") {
 	case "authorization_code":
@@ -156,6 +161,13 @@ func (p *Provider) rotate(u *use) *grant {
 	}
 	p.counts.Renewals++
 	return u.of
+}
+
+// BeAway makes the token endpoint answer 503, or work again.
+func (p *Provider) BeAway(away bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.away = away
 }
 
 // EndGrants makes all grants given so far worthless.
