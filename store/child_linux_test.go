@@ -91,6 +91,7 @@ func TestUmaskDoesNotMatter(t *testing.T) {
 	}
 }
 
+// Security CRASH-06.
 func TestDiskFull(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "alter.db")
 	must(t, "child", childCommand(t, "full", path).Run())

@@ -112,6 +112,8 @@ func writeOnce(ctx context.Context, r *Realm, id string) error {
 
 // TestKilled kills a process at random moments of its writing. The number of
 // rounds is STORE_CRASH_ROUNDS, by default 15.
+//
+// Security CRASH-01 to CRASH-04.
 func TestKilled(t *testing.T) {
 	rounds := 15
 	if s := os.Getenv("STORE_CRASH_ROUNDS"); s != "" {
@@ -223,6 +225,8 @@ func checkCode(t *testing.T, r *Realm, id string, family bool) {
 // TestTornLog cuts the write-ahead log at many places, as a loss of power may,
 // and opens what is left: a beginning of all writes, in which codes and families
 // agree.
+//
+// Security CRASH-05.
 func TestTornLog(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "alter.db")

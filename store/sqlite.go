@@ -22,7 +22,8 @@ const readers = 4
 // OpenSQLite opens the SQLite database at path, and makes it if there is none,
 // with missing folders (mode 0700; files 0600). One process at a time may have
 // it open: others get [ErrLocked]. A database that was made with another keyset
-// gives [ErrOtherKeyset] and is left as it is.
+// gives [ErrOtherKeyset], a damaged one [ErrBroken], and both are left as they
+// are.
 func OpenSQLite(ctx context.Context, path string, o Options) (*DB, error) {
 	if o.Sealer == nil || o.Fingerprint == "" {
 		return nil, errors.New("opening database: sealer and fingerprint are required")
@@ -58,6 +59,9 @@ func (db *DB) openFiles(ctx context.Context, path string, o Options) error {
 	if err := makePrivate(path); err != nil {
 		return err
 	}
+	if err := checkWhole(path); err != nil {
+		return fmt.Errorf("opening database %s: %w", path, err)
+	}
 	writes, err := sql.Open("sqlite", sqliteDSN(path))
 	if err != nil {
 		return fmt.Errorf("opening database %s: %w", path, err)
@@ -65,10 +69,10 @@ func (db *DB) openFiles(ctx context.Context, path string, o Options) error {
 	writes.SetMaxOpenConns(1)
 	db.closeFirst(writes)
 	if err := checkWAL(ctx, writes); err != nil {
-		return fmt.Errorf("opening database %s: %w", path, err)
+		return fmt.Errorf("opening database %s: %w", path, diagnose(ctx, writes, err))
 	}
 	if err := migrate(ctx, writes, goose.DialectSQLite3, rebindSQLite, o); err != nil {
-		return fmt.Errorf("opening database %s: %w", path, err)
+		return fmt.Errorf("opening database %s: %w", path, diagnose(ctx, writes, err))
 	}
 	conn, err := writes.Conn(ctx)
 	if err != nil {

@@ -32,6 +32,9 @@ var (
 	// ErrDamaged: a sealed column does not open. It was changed outside of this
 	// program, or its key is no longer in the keyset.
 	ErrDamaged = errors.New("sealed data does not open: it was changed, or its key is missing")
+	// ErrBroken: the file is not a whole SQLite database.
+	ErrBroken = errors.New("the database file is damaged; " +
+		"bring back a copy, or move it away, with its -wal, to begin with an empty one")
 	// ErrClosed: the database was closed before.
 	ErrClosed = errors.New("database is closed")
 )

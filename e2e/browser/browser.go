@@ -68,6 +68,9 @@ type Visit struct {
 	Decision string
 	// Hold stops at the client's redirect URI without a request to it.
 	Hold bool
+	// Before, if set, is called before each request, named as in the way: so
+	// that a test can do something while a page is open.
+	Before func(step string)
 }
 
 // Stop is where a way ended.
@@ -113,6 +116,9 @@ func (b *Browser) Open(ctx context.Context, address string, v Visit) (*Stop, err
 			return stop, nil
 		}
 		stop.Way = append(stop.Way, next.method+" "+origin(next.url)+next.url.Path)
+		if v.Before != nil {
+			v.Before(stop.Way[len(stop.Way)-1])
+		}
 		page, redirect, err := b.do(ctx, next)
 		if err != nil {
 			return stop, fmt.Errorf("%s %s: %w", next.method, next.url.Redacted(), err)

@@ -61,6 +61,15 @@ func (d *Daemon) Kill() {
 // and returns when it is ready.
 func (d *Daemon) Restart() {
 	d.t.Helper()
+	d.launch()
+	if !d.becomesReady() {
+		d.t.Fatalf("server ended while starting: %v", d.err)
+	}
+}
+
+// launch starts the process.
+func (d *Daemon) launch() {
+	d.t.Helper()
 	log, err := os.OpenFile(d.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		d.t.Fatalf("opening the log: %v", err)
@@ -79,10 +88,11 @@ func (d *Daemon) Restart() {
 		d.err = cmd.Wait()
 		close(exited)
 	}()
-	d.awaitReady()
 }
 
-func (d *Daemon) awaitReady() {
+// becomesReady waits until the daemon answers; it returns false when that ended
+// instead.
+func (d *Daemon) becomesReady() bool {
 	d.t.Helper()
 	client := &http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	tick := time.NewTicker(pollEvery)
@@ -91,12 +101,12 @@ func (d *Daemon) awaitReady() {
 	for {
 		err := ask(client, d.ready)
 		if err == nil {
-			return
+			return true
 		}
 		select {
 		case <-tick.C:
 		case <-d.exited:
-			d.t.Fatalf("server ended while starting: %v", d.err)
+			return false
 		case <-deadline:
 			d.t.Fatalf("server is not ready after %v: %v", readyWithin, err)
 		}
