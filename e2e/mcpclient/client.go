@@ -64,6 +64,9 @@ func New(endpoint, revision string) *Client {
 	}}
 }
 
+// Use has the client send its requests by a transport of the test's.
+func (c *Client) Use(transport http.RoundTripper) { c.http.Transport = transport }
+
 // StatusError is an answer with another HTTP status than the one expected.
 type StatusError struct {
 	Status    int
