@@ -41,6 +41,9 @@ type Client struct {
 	// ClientID and RedirectURI are what [Client.Register] got and asked for.
 	ClientID    string
 	RedirectURI string
+	// AuthMethod is how the client authenticates, and Secret by what, which
+	// [Client.Register] got. Default: none, a public client.
+	AuthMethod, Secret string
 
 	// Tokens are the newest ones.
 	Tokens Tokens
