@@ -34,7 +34,7 @@ var exposed = []string{
 // the kinds that exposed names. Secrets that are known to be logged show that
 // the search finds.
 //
-// Security LOG-01 to LOG-03, TOK-17.
+// Security LOG-01 to LOG-03, PROV-07.
 func TestSecretsStayOutOfLogs(t *testing.T) {
 	r := newSecretRun(t)
 	r.leaveTraces()

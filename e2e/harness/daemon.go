@@ -31,7 +31,7 @@ type Daemon struct {
 	ready  string // answers 200 when the daemon is ready
 	// transport makes the way to ready; nil: plain http.
 	transport func() *http.Transport
-	log    string
+	log       string
 
 	cmd    *exec.Cmd
 	cancel context.CancelFunc
