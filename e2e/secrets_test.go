@@ -137,8 +137,14 @@ func (r *secretRun) logInWrongly() {
 	open(r.T, r.browser(alice), r.clientOf(r.s).AuthorizeURL(), browser.Visit{Decision: "deny", Hold: true})
 	r.s.ExpectErrors("/staff/login/callback")
 	for _, fault := range []harness.Fault{
-		{Where: "token", What: "echoes"}, {Where: "token", What: "refuses"}, {Where: "token", What: "breaks"}, {Where: "token", What: "garbage"}, {Where: "token", What: "forged"},
-		{Where: "token", What: "other nonce"}, {Where: "userinfo", What: "breaks"}, {Where: "answer", What: "foreign iss"},
+		{Where: "token", What: "echoes"},
+		{Where: "token", What: "refuses"},
+		{Where: "token", What: "breaks"},
+		{Where: "token", What: "garbage"},
+		{Where: "token", What: "forged"},
+		{Where: "token", What: "other nonce"},
+		{Where: "userinfo", What: "breaks"},
+		{Where: "answer", What: "foreign iss"},
 	} {
 		r.idp.Fail(fault)
 		stop, err := r.browser(alice).Open(r.Context(), r.clientOf(r.staff()).AuthorizeURL(), browser.Visit{Hold: true})
