@@ -196,7 +196,8 @@ func endpointOf(r *http.Request) string {
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	if err := h.open(); err != nil {
-		return caddyhttp.Error(http.StatusServiceUnavailable, err)
+		h.unavailable(w, r, err)
+		return nil
 	}
 	serve := h.running.route(r.URL.Path)
 	if serve == nil {
@@ -217,6 +218,15 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	ctx := context.WithValue(r.Context(), endpointKey{}, origin+h.Path)
 	serve(w, r.WithContext(ctx))
 	return nil
+}
+
+// unavailable answers for an endpoint that does not serve. It is no error for
+// Caddy, which would log the whole address, and with it codes and links.
+func (h *Handler) unavailable(w http.ResponseWriter, r *http.Request, err error) {
+	h.logger.Error("the endpoint does not serve", zap.String("path", r.URL.Path), zap.Error(err))
+	w.Header().Set("Retry-After", "5")
+	w.Header().Set("Cache-Control", "no-store")
+	http.Error(w, "not possible at the moment", http.StatusServiceUnavailable)
 }
 
 // warnStripped tells the operator, once, of a handle_path around the directive:

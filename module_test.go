@@ -1,6 +1,8 @@
 package altermcp
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -10,6 +12,9 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
 )
 
 const oneEndpoint = "http://localhost:PORT {\nalter_mcp {\n" + identityAlice + "}\n}\n"
@@ -349,5 +354,25 @@ func TestSettingsAreDocumented(t *testing.T) {
 				t.Errorf("%s does not name the setting %s", file, setting)
 			}
 		}
+	}
+}
+
+// An endpoint that does not serve says so without handing Caddy an error, whose
+// log line would have the address with its code.
+//
+// Security LOG-02.
+func TestUnavailableLogsNoQuery(t *testing.T) {
+	core, log := observer.New(zapcore.DebugLevel)
+	h := &Handler{logger: zap.New(core), opening: new(opening)}
+	h.once.Do(func() { h.failure = errors.New("the key does not fit") })
+	w := httptest.NewRecorder()
+	if err := h.ServeHTTP(w, httptest.NewRequest("GET", "/mcp/login/callback?code=hush&state=hush", nil), nil); err != nil {
+		t.Errorf("Caddy is handed the error %v", err)
+	}
+	if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
+		t.Errorf("answer = %d %v", w.Code, w.Header())
+	}
+	if lines := log.All(); len(lines) != 1 || strings.Contains(fmt.Sprint(lines[0].ContextMap()), "hush") {
+		t.Errorf("log = %+v, want one line without the query", lines)
 	}
 }

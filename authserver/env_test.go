@@ -37,7 +37,7 @@ const (
 // aeadSealer is a sealer of one random key.
 type aeadSealer struct{ cipher.AEAD }
 
-func newSealer(t *testing.T) aeadSealer {
+func newSealer(t testing.TB) aeadSealer {
 	t.Helper()
 	block, err := aes.NewCipher(randomBytes(32))
 	if err != nil {
@@ -82,16 +82,16 @@ func (c *clock) advance(d time.Duration) {
 
 // env is an authorization server on loopback with a real store and real pages.
 type env struct {
-	*testing.T
+	testing.TB
 	server *authserver.Server
 	base   string // origin
 	clock  *clock
 	store  *store.Realm
 }
 
-func newEnv(t *testing.T, change ...func(*authserver.Config)) *env {
+func newEnv(t testing.TB, change ...func(*authserver.Config)) *env {
 	t.Helper()
-	e := &env{T: t, clock: &clock{t: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}}
+	e := &env{TB: t, clock: &clock{t: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}}
 	sealer := newSealer(t)
 	db, err := store.OpenSQLite(context.Background(), filepath.Join(t.TempDir(), "test.db"),
 		store.Options{Sealer: sealer, Fingerprint: "test", Now: e.clock.Now})

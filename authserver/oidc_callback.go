@@ -132,15 +132,16 @@ func (o *OIDCIdentity) exchange(ctx context.Context, p *oidcProvider, l *Login, 
 			break
 		}
 	}
-	return nil, exchangeFailure(failure)
+	return nil, exchangeFailure(failure, code, verifier, o.cfg.ClientSecret)
 }
 
 // exchangeFailure tells a provider that is down from one that says no. A body is
-// never quoted: it might hold tokens.
-func exchangeFailure(err error) error {
+// never quoted: it might hold tokens. The secrets of the request are cut out of
+// the provider's words, which may repeat them.
+func exchangeFailure(err error, secrets ...string) error {
 	var refused *oauth2.RetrieveError
 	if errors.As(err, &refused) {
-		cause := fmt.Errorf("token endpoint answers %d %s: %s", refused.Response.StatusCode, shorten(refused.ErrorCode), shorten(refused.ErrorDescription))
+		cause := fmt.Errorf("token endpoint answers %d %s: %s", refused.Response.StatusCode, shorten(without(refused.ErrorCode, secrets)), shorten(without(refused.ErrorDescription, secrets)))
 		if isOutage(refused.Response.StatusCode) {
 			return providerDown(cause)
 		}

@@ -2,6 +2,7 @@ package authserver_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -25,6 +26,16 @@ func answerWith(status int, body string) http.HandlerFunc {
 
 func hangUp(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
 
+// echo refuses and repeats what it was sent.
+func echo(w http.ResponseWriter, r *http.Request) {
+	if err := r.ParseForm(); err != nil {
+		panic(err)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusBadRequest)
+	fmt.Fprintf(w, `{"error":"invalid_grant","error_description":"code %s, verifier %s, of %s"}`, r.PostForm["code"], r.PostForm["code_verifier"], r.PostForm["redirect_uri"])
+}
+
 const mebibyte = 1 << 20
 
 // Security OPS-01, OPS-06.
@@ -37,6 +48,7 @@ func TestOIDCTokenEndpoint(t *testing.T) {
 		"503":               {answerWith(503, "inner"), down, "token endpoint answers 503"},
 		"429":               {answerWith(429, "inner"), down, "token endpoint answers 429"},
 		"an unknown code":   {answerWith(400, `{"error":"invalid_grant","error_description":"inner\u0007"}`), fault, `400 invalid_grant: inner\\a`},
+		"it repeats codes":  {echo, fault, "code [[hidden]], verifier [[hidden]], of [http"},
 		"an error with 200": {answerWith(200, `{"error":"invalid_grant"}`), fault, "200 invalid_grant"},
 		"a redirect elsewhere": {func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "/inner", http.StatusTemporaryRedirect)

@@ -3,7 +3,9 @@ package authserver
 import (
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -64,6 +66,17 @@ func (s shortened) Error() string { return shorten(s.error.Error()) }
 
 // Unwrap returns the error that is quoted.
 func (s shortened) Unwrap() error { return s.error }
+
+// without cuts secrets out of a text of a provider.
+func without(text string, secrets []string) string {
+	for _, secret := range secrets {
+		if secret == "" {
+			continue
+		}
+		text = strings.ReplaceAll(strings.ReplaceAll(text, secret, "[hidden]"), url.QueryEscape(secret), "[hidden]")
+	}
+	return text
+}
 
 // shorten cuts a text of a provider and escapes what does not show.
 func shorten(s string) string {

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -52,10 +53,19 @@ func checkRedirectURI(raw string) error {
 	default:
 		return checkPrivateScheme(u)
 	}
-	if port := u.Port(); strings.HasSuffix(u.Host, ":") || port == "0" {
-		return ErrInvalidRedirectURI.because(nil, "a redirect URI has an empty port")
+	if !isPort(u.Port()) || strings.HasSuffix(u.Host, ":") {
+		return ErrInvalidRedirectURI.because(nil, "a redirect URI has a port that is none")
 	}
 	return nil
+}
+
+// isPort reports whether text is a port that one can connect to, or "".
+func isPort(text string) bool {
+	if text == "" {
+		return true
+	}
+	_, err := strconv.ParseUint(text, 10, 16)
+	return err == nil && text[0] != '0'
 }
 
 func checkPrivateScheme(u *url.URL) error {

@@ -94,7 +94,7 @@ func (p *Provider) readAuthorization(w http.ResponseWriter, r *http.Request, for
 	a := &authorization{raw: form.Get("redirect_uri"), state: form.Get("state"), challenge: form.Get("code_challenge")}
 	var ok bool
 	if a.redirect, ok = loopbackURL(a.raw); !ok {
-		p.writeErrorPage(w, http.StatusBadRequest, "The redirect_uri is not an http address of this machine.")
+		p.writeErrorPage(w, http.StatusBadRequest, "The redirect_uri is not an address of this machine.")
 		return nil
 	}
 	if code := a.check(form); code != "" {

@@ -25,20 +25,21 @@ func fromLoopback(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-// loopbackHost reports whether a host without its port is this machine.
+// loopbackHost reports whether a host without its port is this machine: also the
+// names below localhost (RFC 6761, section 6.3).
 func loopbackHost(host string) bool {
-	if host == "localhost" {
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
 		return true
 	}
 	addr, err := netip.ParseAddr(host)
 	return err == nil && addr.Zone() == "" && addr.IsLoopback()
 }
 
-// loopbackURL parses a redirect URI: http on this machine, without user and
-// fragment, up to 2000 bytes.
+// loopbackURL parses a redirect URI: http or https on this machine, without user
+// and fragment, up to 2000 bytes.
 func loopbackURL(text string) (*url.URL, bool) {
 	u, err := url.Parse(text)
-	if err != nil || len(text) > maxRedirectURI || u.Scheme != "http" || u.User != nil || strings.Contains(text, "#") ||
+	if err != nil || len(text) > maxRedirectURI || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || strings.Contains(text, "#") ||
 		!loopbackHost(u.Hostname()) {
 		return nil, false
 	}
@@ -49,10 +50,10 @@ func loopbackURL(text string) (*url.URL, bool) {
 // for an IPv6 address (CSP level 3, section 2.3.1), so that the scheme has to do.
 func formTarget(u *url.URL) string {
 	if addr, err := netip.ParseAddr(u.Hostname()); err == nil && addr.Is6() {
-		return "http:"
+		return u.Scheme + ":"
 	}
 	if u.Port() == "" {
-		return "http://" + u.Hostname()
+		return u.Scheme + "://" + u.Hostname()
 	}
-	return "http://" + net.JoinHostPort(u.Hostname(), u.Port())
+	return u.Scheme + "://" + net.JoinHostPort(u.Hostname(), u.Port())
 }

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/alter-mcp/caddy-alter-mcp/e2e/browser"
-	"github.com/alter-mcp/caddy-alter-mcp/e2e/harness"
 	"github.com/alter-mcp/caddy-alter-mcp/e2e/mcpclient"
 )
 
@@ -173,18 +172,4 @@ func TestStopIdle(t *testing.T) {
 	s.AwaitExit(answered)
 	t.Logf("an idle server ends within %v", time.Since(begin))
 	s.Restart() // for the test's end, which stops it once more
-}
-
-// TestStartWithoutIDP starts while the identity provider is away: the server
-// runs, and says to whoever wants to log in that it cannot be done now.
-//
-// Security OPS-09.
-func TestStartWithoutIDP(t *testing.T) {
-	nobody := fmt.Sprintf("http://localhost:%d", harness.FreePorts(t, 1)[0])
-	s := harness.NewServer(t, "testdata", "E2E_IDENTITY=oidc", "E2E_ISSUER="+nobody)
-	s.ExpectErrors("identity provider")
-	code, err := hear(t.Context(), startClient(t, s), newBrowser(t, s, alice))
-	if err != nil || code != "temporarily_unavailable" {
-		t.Errorf("login while the identity provider is away = %q, %v; want temporarily_unavailable", code, err)
-	}
 }

@@ -44,7 +44,18 @@ func newBrowser(t *testing.T, s *harness.Server, person browser.Person) *browser
 	if err != nil {
 		t.Fatalf("opening a browser: %v", err)
 	}
+	if s.Transport != nil {
+		b.Use(s.Transport())
+	}
 	return b
+}
+
+func newClient(s *harness.Server, revision string) *mcpclient.Client {
+	c := mcpclient.New(s.Endpoint, revision)
+	if s.Transport != nil {
+		c.Use(s.Transport())
+	}
+	return c
 }
 
 // open opens an address in the browser and returns where that ends.
@@ -60,12 +71,17 @@ func open(t *testing.T, b *browser.Browser, address string, v browser.Visit) *br
 // logIn goes the way of a client that was just given the URL, up to its tokens.
 func logIn(t *testing.T, s *harness.Server, b *browser.Browser, revision string) *mcpclient.Client {
 	t.Helper()
-	c := mcpclient.New(s.Endpoint, revision)
+	return logInBy(t, newClient(s, revision), b)
+}
+
+// logInBy is logIn for a client that was made for it.
+func logInBy(t *testing.T, c *mcpclient.Client, b *browser.Browser) *mcpclient.Client {
+	t.Helper()
 	if err := c.Discover(t.Context()); err != nil {
 		t.Fatalf("discovery: %v", err)
 	}
 	// Nobody listens there: the browser stops before it.
-	if err := c.Register(t.Context(), "e2e "+revision, "http://127.0.0.1:49152/callback"); err != nil {
+	if err := c.Register(t.Context(), "e2e "+c.Revision, "http://127.0.0.1:49152/callback"); err != nil {
 		t.Fatalf("registration: %v", err)
 	}
 	stop := open(t, b, c.AuthorizeURL(), browser.Visit{Hold: true})

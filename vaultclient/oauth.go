@@ -44,16 +44,32 @@ type Tokens struct {
 	Scopes []string
 }
 
-// TokenError is the refusal of a token endpoint (RFC 6749 section 5.2).
+// TokenError is the refusal of a token endpoint (RFC 6749 section 5.2). From
+// [Provider.Exchange] and [Provider.Refresh] it holds nothing of the secrets that
+// the request had, even if the provider repeats them.
 type TokenError struct {
 	Code        string // such as invalid_grant
 	Description string
 	Status      int
 }
 
-// Error implements error.
+// Error implements error. The provider's words are shortened.
 func (e *TokenError) Error() string {
-	return fmt.Sprintf("token endpoint answered %d %s %s", e.Status, e.Code, e.Description)
+	return fmt.Sprintf("token endpoint answered %d %s %s", e.Status, clip(e.Code), clip(e.Description))
+}
+
+// hide cuts out what a request held: some providers repeat in their description
+// the token that they do not like, and the description goes into the log.
+func (e *TokenError) hide(secrets ...string) {
+	for _, secret := range secrets {
+		if secret == "" {
+			continue
+		}
+		for _, form := range []string{secret, url.QueryEscape(secret)} {
+			e.Code = strings.ReplaceAll(e.Code, form, "[hidden]")
+			e.Description = strings.ReplaceAll(e.Description, form, "[hidden]")
+		}
+	}
 }
 
 // Dead reports whether the grant itself was refused, so that only the person
@@ -143,7 +159,14 @@ func (p *Provider) askForTokens(ctx context.Context, rt http.RoundTripper, form 
 	if status >= http.StatusInternalServerError || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout {
 		return nil, fmt.Errorf("%w: token endpoint answered %d", ErrUnavailable, status)
 	}
-	return p.readTokens(status, contentType, body, form.Get("grant_type") == grantRefresh)
+	tokens, err := p.readTokens(status, contentType, body, form.Get("grant_type") == grantRefresh)
+	var refused *TokenError
+	if errors.As(err, &refused) {
+		secret := p.ClientSecret.Reveal()
+		refused.hide(form.Get("code"), form.Get("code_verifier"), form.Get("refresh_token"), secret,
+			base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(p.ClientID)+":"+url.QueryEscape(secret))))
+	}
+	return tokens, err
 }
 
 // postForm posts as the operator's client and reads a bounded answer. Redirects
@@ -209,7 +232,7 @@ func (p *Provider) readTokens(status int, contentType string, body []byte, refre
 		return nil, fmt.Errorf("%w: token endpoint answered %d and no JSON", ErrUnavailable, status)
 	}
 	if code := errorCode(whole.Error); code != "" || status >= http.StatusBadRequest || whole.OK != nil && !*whole.OK {
-		return nil, &TokenError{Code: clip(code), Description: clip(whole.Description), Status: status}
+		return nil, &TokenError{Code: code, Description: whole.Description, Status: status}
 	}
 	reply := whole
 	if p.TokenField != "" {

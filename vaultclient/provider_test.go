@@ -1,8 +1,11 @@
 package vaultclient
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -293,6 +296,49 @@ func TestTokenErrorIsShort(t *testing.T) {
 		t.Errorf("the error has %d bytes, want at most 1000", len(fmt.Sprint(err)))
 	}
 }
+
+// A provider that repeats what it was sent does not make a secret of it known.
+//
+// Security LOG-01.
+func TestTokenErrorHidesWhatWasSent(t *testing.T) {
+	const code, verifier, secret, refresh = "the/code+", "the-verifier", "the secret", "the refresh token"
+	for name, auth := range map[string]string{"in the form": "", "in the header": AuthBasic} {
+		t.Run(name, func(t *testing.T) {
+			p := &Provider{TokenURL: "http://localhost/token", ClientID: "id", ClientSecret: NewSecret(secret), TokenAuth: auth}
+			echo := roundTripper(func(r *http.Request) (*http.Response, error) {
+				if err := r.ParseForm(); err != nil {
+					return nil, err
+				}
+				w := httptest.NewRecorder()
+				w.WriteHeader(http.StatusBadRequest)
+				if err := json.NewEncoder(w).Encode(map[string]string{
+					"error": "invalid_grant", "error_description": fmt.Sprint("cannot use ", r.PostForm, r.PostForm.Encode(), r.Header),
+				}); err != nil {
+					return nil, err
+				}
+				return w.Result(), nil
+			})
+			_, exchange := p.Exchange(t.Context(), echo, code, "http://localhost/cb", verifier)
+			_, renewal := p.Refresh(t.Context(), echo, NewSecret(refresh))
+			for _, err := range []error{exchange, renewal} {
+				if err == nil || !strings.Contains(err.Error(), "400 invalid_grant cannot use ") {
+					t.Fatalf("error = %v, want the provider's words", err)
+				}
+				for _, sent := range []string{code, verifier, secret, refresh} {
+					for _, form := range []string{sent, url.QueryEscape(sent), base64.StdEncoding.EncodeToString([]byte("id:" + url.QueryEscape(sent)))} {
+						if strings.Contains(err.Error(), form) {
+							t.Errorf("error holds %q: %v", form, err)
+						}
+					}
+				}
+			}
+		})
+	}
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func TestSecretShowsNothing(t *testing.T) {
 	s := NewSecret("hush")

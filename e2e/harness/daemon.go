@@ -29,7 +29,9 @@ type Daemon struct {
 	dir    string // working folder
 	env    []string
 	ready  string // answers 200 when the daemon is ready
-	log    string
+	// transport makes the way to ready; nil: plain http.
+	transport func() *http.Transport
+	log       string
 
 	cmd    *exec.Cmd
 	cancel context.CancelFunc
@@ -43,7 +45,12 @@ type Daemon struct {
 // daemon is started again.
 func startDaemon(t testing.TB, dir string, env []string, config, ready string) *Daemon {
 	t.Helper()
-	d := &Daemon{t: t, config: config, dir: dir, env: env, ready: ready}
+	return (&Daemon{t: t, config: config, dir: dir, env: env, ready: ready}).begin()
+}
+
+func (d *Daemon) begin() *Daemon {
+	t := d.t
+	t.Helper()
 	d.log = filepath.Join(t.TempDir(), "caddy.log")
 	showOnFailure(t, d.log)
 	t.Cleanup(d.end)
@@ -94,12 +101,11 @@ func (d *Daemon) launch() {
 // instead.
 func (d *Daemon) becomesReady() bool {
 	d.t.Helper()
-	client := &http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	deadline := time.After(readyWithin)
 	for {
-		err := ask(client, d.ready)
+		err := ask(d.client(), d.ready)
 		if err == nil {
 			return true
 		}
@@ -111,6 +117,16 @@ func (d *Daemon) becomesReady() bool {
 			d.t.Fatalf("server is not ready after %v: %v", readyWithin, err)
 		}
 	}
+}
+
+// client is made anew for each try: the certificate authority that it trusts may
+// have come since.
+func (d *Daemon) client() *http.Client {
+	transport := &http.Transport{DisableKeepAlives: true}
+	if d.transport != nil {
+		transport = d.transport()
+	}
+	return &http.Client{Timeout: time.Second, Transport: transport}
 }
 
 func ask(client *http.Client, address string) error {

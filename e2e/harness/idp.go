@@ -35,6 +35,7 @@ type Seen struct {
 	Authorize []map[string]string `json:"authorize"` // parameters of the authorization requests
 	Token     int                 `json:"token"`     // number of token requests
 	Keys      int                 `json:"keys"`      // number of requests for its keys
+	Secrets   []map[string]string `json:"secrets"`   // what token requests and answers held, by name
 }
 
 // StartIDP starts a provider that ends with the test. Suffix is what its issuer

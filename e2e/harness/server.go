@@ -3,6 +3,7 @@ package harness
 import (
 	"fmt"
 	"net"
+	"net/http"
 	"path/filepath"
 	"testing"
 )
@@ -19,6 +20,10 @@ type Server struct {
 	Admin string
 	// Sites are the origins of its pages: its own and the provider's.
 	Sites []string
+	// Transport makes the way to a server by https; nil: plain http.
+	Transport func() *http.Transport
+	// HTTPPort is the port of plain http beside https.
+	HTTPPort int
 	// Provider is the service that the tools call; it outlives the server.
 	Provider *Daemon
 }

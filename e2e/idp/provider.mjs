@@ -5,7 +5,7 @@
 //   POST /client  {"redirect_uri":…}        the one client
 //   POST /fault   {"where":…,"what":…}      until the next POST /fault; {} ends it
 //   POST /rotate                            other signing keys
-//   GET  /seen                              authorization requests, token requests' count
+//   GET  /seen                              authorization requests, token requests' count, what must stay secret
 import { createServer } from 'node:http';
 import { once } from 'node:events';
 import { Provider } from 'oidc-provider';
@@ -14,7 +14,7 @@ import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 const clientID = 'e2e', clientSecret = 'e2e-secret';
 const people = ['alice', 'bob'], nobody = 'nobody';
 const db = new Map(), grants = new Map();
-const seen = { authorize: [], token: 0, keys: 0 };
+const seen = { authorize: [], token: 0, keys: 0, secrets: [] };
 let fault = {}, provider, signing;
 
 // The package's own memory would be lost when the keys change.
@@ -61,6 +61,12 @@ async function newProvider(issuer) {
 		interactions: { url: (ctx, interaction) => `/interaction/${interaction.uid}` },
 		renderError: (ctx, out) => { ctx.type = 'text'; ctx.body = JSON.stringify(out); },
 	});
+	// What passes between the server and the provider alone.
+	p.on('grant.success', (ctx) => {
+		const { code, code_verifier: verifier } = ctx.oidc.params;
+		const { access_token: access, id_token: id } = ctx.body;
+		seen.secrets.push({ code, code_verifier: verifier, access_token: access, id_token: id, client_secret: clientSecret });
+	});
 	return p;
 }
 
@@ -99,6 +105,9 @@ function misbehave(req, res) {
 		case 'down': req.socket.destroy(); return true;
 		case 'slow': return true; // it never answers
 		case 'refuses': res.statusCode = 400; res.end(JSON.stringify({ error: 'invalid_grant', error_description: 'inner <b>detail</b>' })); return true;
+		case 'echoes': // what it was sent, as providers in a debugging mode do
+			read(req).then((text) => { res.statusCode = 400; res.end(JSON.stringify({ error: 'invalid_grant', error_description: `cannot use ${text}` })); });
+			return true;
 		case 'breaks': res.statusCode = 503; res.end('inner detail: Traceback'); return true;
 		case 'garbage': res.setHeader('Content-Type', 'application/json'); res.end('{"access_token": inner detail'); return true;
 		case 'huge': {

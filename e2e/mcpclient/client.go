@@ -41,6 +41,9 @@ type Client struct {
 	// ClientID and RedirectURI are what [Client.Register] got and asked for.
 	ClientID    string
 	RedirectURI string
+	// AuthMethod is how the client authenticates, and Secret by what, which
+	// [Client.Register] got. Default: none, a public client.
+	AuthMethod, Secret string
 
 	// Tokens are the newest ones.
 	Tokens Tokens
@@ -63,6 +66,9 @@ func New(endpoint, revision string) *Client {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 }
+
+// Use has the client send its requests by a transport of the test's.
+func (c *Client) Use(transport http.RoundTripper) { c.http.Transport = transport }
 
 // StatusError is an answer with another HTTP status than the one expected.
 type StatusError struct {

@@ -34,13 +34,17 @@ func (e *OAuthError) Error() string {
 	return fmt.Sprintf("%s (%d): %s", e.Code, e.Status, e.Description)
 }
 
-// Register registers a public client (RFC 7591).
+// Register registers a client (RFC 7591), a public one unless
+// [Client.AuthMethod] says otherwise.
 func (c *Client) Register(ctx context.Context, name, redirectURI string) error {
+	if c.AuthMethod == "" {
+		c.AuthMethod = "none"
+	}
 	body, err := json.Marshal(map[string]any{
 		"client_name": name, "redirect_uris": []string{redirectURI},
 		"grant_types":                []string{"authorization_code", "refresh_token"},
 		"response_types":             []string{"code"},
-		"token_endpoint_auth_method": "none",
+		"token_endpoint_auth_method": c.AuthMethod,
 	})
 	if err != nil {
 		return err
@@ -61,10 +65,10 @@ func (c *Client) Register(ctx context.Context, name, redirectURI string) error {
 	if err := decode(resp, answer, &client); err != nil {
 		return err
 	}
-	if client.ID == "" || client.Secret != "" {
-		return fmt.Errorf("registering a public client gives the id %q and a secret of %d bytes", client.ID, len(client.Secret))
+	if client.ID == "" || (client.Secret == "") != (c.AuthMethod == "none") {
+		return fmt.Errorf("registering a client with %s gives the id %q and a secret of %d bytes", c.AuthMethod, client.ID, len(client.Secret))
 	}
-	c.ClientID, c.RedirectURI = client.ID, redirectURI
+	c.ClientID, c.Secret, c.RedirectURI = client.ID, client.Secret, redirectURI
 	return nil
 }
 
@@ -107,7 +111,6 @@ func (c *Client) Refresh(ctx context.Context) error {
 }
 
 func (c *Client) token(ctx context.Context, form url.Values) error {
-	form.Set("client_id", c.ClientID)
 	form.Set("resource", c.Resource.Resource)
 	resp, body, err := c.post(ctx, c.Server.TokenEndpoint, form)
 	if err != nil {
@@ -126,20 +129,29 @@ func (c *Client) token(ctx context.Context, form url.Values) error {
 
 // Revoke revokes a token (RFC 7009).
 func (c *Client) Revoke(ctx context.Context, token string) error {
-	_, _, err := c.post(ctx, c.Server.RevocationEndpoint, url.Values{"token": {token}, "client_id": {c.ClientID}})
+	_, _, err := c.post(ctx, c.Server.RevocationEndpoint, url.Values{"token": {token}})
 	if err != nil {
 		return fmt.Errorf("revoking: %w", err)
 	}
 	return nil
 }
 
-// post sends a form; an error in the form of OAuth becomes an [OAuthError].
+// post sends a form of this client; an error in the form of OAuth becomes an [OAuthError].
 func (c *Client) post(ctx context.Context, address string, form url.Values) (*http.Response, []byte, error) {
+	if c.AuthMethod != "client_secret_basic" {
+		form.Set("client_id", c.ClientID)
+	}
+	if c.AuthMethod == "client_secret_post" {
+		form.Set("client_secret", c.Secret)
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(form.Encode()))
 	if err != nil {
 		return nil, nil, err
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if c.AuthMethod == "client_secret_basic" {
+		req.SetBasicAuth(url.QueryEscape(c.ClientID), url.QueryEscape(c.Secret))
+	}
 	resp, body, err := c.send(req, http.StatusOK)
 	if err != nil && resp != nil {
 		refused := &OAuthError{Status: resp.StatusCode}
