@@ -96,6 +96,10 @@ func newCodex(t *testing.T, s *seat) client {
 	}
 }
 
+// openCode is the package that holds the program itself, without the launcher
+// that chooses one when it is installed.
+const openCode = "opencode-linux-x64"
+
 // newOpenCode knows the server by its configuration.
 func newOpenCode(t *testing.T, s *seat) client {
 	t.Helper()
@@ -116,7 +120,7 @@ func newOpenCode(t *testing.T, s *seat) client {
 	}
 	return &agent{
 		command: command{
-			seat: s, line: []string{harness.Installed(t, "cli", "node_modules", "opencode-linux-x64", "bin", "opencode")},
+			seat: s, line: []string{harness.Installed(t, "cli", "node_modules", openCode, "bin", "opencode")},
 			login:   []string{"mcp", "auth", "demo"},
 			Program: s.program(t, "OPENCODE_DISABLE_MODELS_FETCH=1", "OPENCODE_DISABLE_AUTOUPDATE=1", setting(nil)),
 		},

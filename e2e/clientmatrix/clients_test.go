@@ -26,7 +26,7 @@ func kinds() []*kind {
 	return []*kind{
 		{name: "Claude Code", version: npm("ts", "@anthropic-ai", "claude-code"), install: newClaude, document: "https://claude.ai/oauth/claude-code-client-metadata"},
 		{name: "Codex", version: npm("cli", "@openai", "codex"), install: newCodex, document: "https://chatgpt.com/oauth/codex/client.json"},
-		{name: "opencode", version: npm("cli", "opencode-linux-x64"), install: newOpenCode},
+		{name: "opencode", version: npm("cli", openCode), install: newOpenCode},
 		{name: "mcp-remote (Claude Desktop)", version: npm("cli", "mcp-remote"), install: newBridge},
 		{name: "MCP Inspector", version: npm("cli", "@modelcontextprotocol", "inspector"), install: newInspector},
 		{name: "mcporter", version: npm("cli", "mcporter"), install: newMCPorter},
@@ -42,6 +42,7 @@ func kinds() []*kind {
 // TestClients leads every client through the journey and compares the table that
 // this makes with the one in docs/clients.md.
 func TestClients(t *testing.T) {
+	t.Parallel()
 	all := kinds()
 	var mu sync.Mutex
 	rows := make(map[string]row)
@@ -62,6 +63,7 @@ func TestClients(t *testing.T) {
 // Internet log in to a server that offers that, but accepts none from there: it
 // shows which document they name.
 func TestDocuments(t *testing.T) {
+	t.Parallel()
 	for _, k := range kinds() {
 		if k.document == "" {
 			continue
@@ -75,7 +77,11 @@ func TestDocuments(t *testing.T) {
 			if opened.Err != nil || opened.Stop.Client || opened.Stop.Page.Status != 400 {
 				t.Errorf("login ended at %+v: %v, want a page that says no", opened.Stop, opened.Err)
 			}
-			for _, query := range watch(t, server, 0).authorizations() {
+			asked := watch(t, server, 0).authorizations()
+			if len(asked) == 0 {
+				t.Error("client asked for no authorization")
+			}
+			for _, query := range asked {
 				if id := query.Get("client_id"); id != k.document {
 					t.Errorf("client calls itself %q, want %q", id, k.document)
 				}

@@ -66,6 +66,22 @@ func (tr traffic) count(method, path string, status int) int {
 	return n
 }
 
+// renewed says when the client got another token: ahead of its next call, or when
+// it was told by a 401; "" if it did not. That the token expires once more while
+// a slow client works does not count.
+func (tr traffic) renewed() string {
+	how := "ahead"
+	for _, r := range tr {
+		switch {
+		case r.is(http.MethodPost, "/token") && r.Status == http.StatusOK:
+			return how
+		case r.is(http.MethodPost, "") && r.Status == http.StatusUnauthorized:
+			how = "when told"
+		}
+	}
+	return ""
+}
+
 // revision is the protocol revision of the last call.
 func (tr traffic) revision() string {
 	found := ""
