@@ -2,6 +2,8 @@ package clientmatrix
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -17,6 +19,7 @@ type agent struct {
 	prefix string                                  // of the names of the server's tools
 	add    []string                                // arguments that add the server before the login, if that is a command
 	ask    func(api string) (args, setting string) // that let it ask the model behind that base URL
+	litter string                                  // folder that it leaves behind to its own harm, if it does
 }
 
 func (a *agent) logIn(t *testing.T) {
@@ -45,6 +48,11 @@ func (a *agent) call(t *testing.T, tool string) string {
 		t.Fatal(err)
 	}
 	defer api.Close()
+	if a.litter != "" {
+		if err := os.RemoveAll(a.litter); err != nil {
+			t.Fatal(err)
+		}
+	}
 	args, setting := a.ask(api.URL)
 	program := a.Program
 	program.Env = append(program.Env[:len(program.Env):len(program.Env)], setting)
@@ -125,6 +133,9 @@ func newOpenCode(t *testing.T, s *seat) client {
 			Program: s.program(t, "OPENCODE_DISABLE_MODELS_FETCH=1", "OPENCODE_DISABLE_AUTOUPDATE=1", setting(nil)),
 		},
 		prefix: "demo_",
+		// Now and then it ends with a lock in its hand, and the next one waits a
+		// minute for that, which is longer than it gives a server.
+		litter: filepath.Join(s.home, "state", "opencode", "locks"),
 		ask: func(api string) (args, env string) {
 			return "run\n--format\njson", setting(map[string]any{
 				"npm": "@ai-sdk/openai-compatible", "name": "Fake",
