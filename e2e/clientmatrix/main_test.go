@@ -18,6 +18,8 @@ const (
 	tokenLife = 5 * time.Second
 	// stepTimeout bounds one command of a client, and waiting for a browser.
 	stepTimeout = 2 * time.Minute
+	// homeGone bounds the removal of a home.
+	homeGone = 10 * time.Second
 	// clientTimeout bounds a client that runs through its whole journey.
 	clientTimeout = 5 * time.Minute
 )

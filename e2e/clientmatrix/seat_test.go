@@ -1,6 +1,8 @@
 package clientmatrix
 
 import (
+	"os"
+	"runtime"
 	"testing"
 	"time"
 
@@ -28,7 +30,28 @@ func newSeat(t *testing.T, s *harness.Server, person browser.Person) *seat {
 		t.Fatal(err)
 	}
 	t.Cleanup(desk.Close)
-	return &seat{person: person, endpoint: s.Endpoint, home: t.TempDir(), desk: desk, browser: b}
+	return &seat{person: person, endpoint: s.Endpoint, home: newHome(t), desk: desk, browser: b}
+}
+
+// newHome makes a home that goes when the test ends. A client whose terminal was
+// taken away may still be writing there for a moment, which t.TempDir would take
+// for a failure.
+func newHome(t *testing.T) string {
+	t.Helper()
+	home, err := os.MkdirTemp("", "seat")
+	if err != nil {
+		t.Fatalf("making a home: %v", err)
+	}
+	t.Cleanup(func() {
+		deadline := time.Now().Add(homeGone)
+		for err = os.RemoveAll(home); err != nil && time.Now().Before(deadline); err = os.RemoveAll(home) {
+			runtime.Gosched()
+		}
+		if err != nil {
+			t.Errorf("leaving a home: %v", err)
+		}
+	})
+	return home
 }
 
 // environment is that of a program that the person starts.
