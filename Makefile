@@ -4,7 +4,7 @@
 WORK ?= $(CURDIR)/.work
 GO   ?= go
 
-.PHONY: run test test-lint test-go test-e2e test-browser build clean help
+.PHONY: run test test-lint test-go test-e2e test-browser test-clients build clean help
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -18,7 +18,7 @@ build:
 	$(GO) build -o $(WORK)/caddy ./cmd/caddy
 
 test:
-	@WORK=$(WORK) ./test.sh test-lint test-go test-e2e test-browser
+	@WORK=$(WORK) ./test.sh test-lint test-go test-e2e test-browser test-clients
 
 # The formatter, vet and the linters of .golangci.yml.
 test-lint:
@@ -38,6 +38,10 @@ test-e2e:
 # The pages in Chromium, which apt-get installs when root runs this.
 test-browser:
 	E2E_WORK=$(WORK)/e2e ./e2e/webbrowser/run
+
+# The table of docs/clients.md: more real clients, two at a time.
+test-clients:
+	E2E_WORK=$(WORK)/e2e ./e2e/clientmatrix/run
 
 clean:
 	rm -rf .work .demo

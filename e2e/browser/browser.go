@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -23,6 +24,9 @@ const (
 	maxSteps = 30      // requests on one way
 	maxBody  = 1 << 20 // bytes of one page
 	timeout  = 20 * time.Second
+
+	patience   = 10 * time.Second // with a client that does not listen yet
+	retryEvery = 20 * time.Millisecond
 )
 
 // ErrNotLoopback is returned instead of going to a host beyond this machine.
@@ -125,7 +129,7 @@ func (b *Browser) Open(ctx context.Context, address string, v Visit) (*Stop, err
 		if v.Before != nil {
 			v.Before(stop.Way[len(stop.Way)-1])
 		}
-		page, redirect, err := b.do(ctx, next)
+		page, redirect, err := b.reach(ctx, next, stop.Client)
 		if err != nil {
 			return stop, fmt.Errorf("%s %s: %w", next.method, next.url.Redacted(), err)
 		}
@@ -155,6 +159,27 @@ func (b *Browser) Open(ctx context.Context, address string, v Visit) (*Stop, err
 		}
 	}
 	return stop, fmt.Errorf("no end after %d requests: %s", maxSteps, strings.Join(stop.Way, ", "))
+}
+
+// reach does what do does, but has patience with clients: some begin to listen
+// only after they have opened the browser, which a person would not outrun.
+func (b *Browser) reach(ctx context.Context, s *step, client bool) (*Page, *step, error) {
+	tick := time.NewTicker(retryEvery)
+	defer tick.Stop()
+	deadline := time.After(patience)
+	for {
+		page, redirect, err := b.do(ctx, s)
+		if !client || !errors.Is(err, syscall.ECONNREFUSED) {
+			return page, redirect, err
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			return nil, nil, err
+		case <-ctx.Done():
+			return nil, nil, ctx.Err()
+		}
+	}
 }
 
 // do sends one request and returns the page, or the step that a redirect asks

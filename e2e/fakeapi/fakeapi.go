@@ -1,6 +1,6 @@
-// Package fakeapi is a model behind the Messages API that always does the same:
-// it calls one tool and then says that it is done. What the tool answered is
-// kept for the test.
+// Package fakeapi is a model behind the Messages, the Chat Completions and the
+// Responses API that always does the same: it calls one tool and then says that
+// it is done. What the tool answered is kept for the test.
 package fakeapi
 
 import (
@@ -17,7 +17,7 @@ import (
 
 const maxBody = 32 << 20 // bytes of one request
 
-// API is a fake Messages API on a loopback port.
+// API is the fake API on a loopback port.
 type API struct {
 	// URL is the base URL of the API.
 	URL string
