@@ -182,7 +182,7 @@ func TestStopIdle(t *testing.T) {
 func TestStartWithoutIDP(t *testing.T) {
 	nobody := fmt.Sprintf("http://localhost:%d", harness.FreePorts(t, 1)[0])
 	s := harness.NewServer(t, "testdata", "E2E_IDENTITY=oidc", "E2E_ISSUER="+nobody)
-	s.ExpectErrors("identity provider")
+	s.ExpectErrors("the login is not possible at the moment")
 	code, err := hear(t.Context(), startClient(t, s), newBrowser(t, s, alice))
 	if err != nil || code != "temporarily_unavailable" {
 		t.Errorf("login while the identity provider is away = %q, %v; want temporarily_unavailable", code, err)
