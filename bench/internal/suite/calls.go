@@ -1,0 +1,212 @@
+package suite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/alter-mcp/caddy-alter-mcp/bench/internal/client"
+	"github.com/alter-mcp/caddy-alter-mcp/bench/internal/measure"
+)
+
+const (
+	workers = 32 // at this many the figures are steadiest
+
+	// In the open loop, which shows latency without a queue, openRate calls are
+	// due per second.
+	openRate  = 50
+	openCalls = 400
+)
+
+// row is one system with what its rounds gave.
+type row struct {
+	name, era string
+	slow      bool // gets a twentieth of the calls
+	start     func(ctx context.Context) (*target, error)
+
+	cpu       measure.Spread // µs a call
+	perSecond measure.Spread
+	p50, p99  measure.Spread // ms
+	open99    measure.Spread // ms
+	idle      measure.Spread // MB
+	started   measure.Spread // ms until it listens
+	others    measure.Spread // part of the server's CPU that others used
+}
+
+// Calls measures tools/call on every system, once per round, so that a change
+// of the machine's speed meets all of them.
+func (s *Suite) Calls(ctx context.Context) error {
+	s.rows = s.newRows()
+	for round := range s.opts.Rounds {
+		for _, r := range s.rows {
+			if err := s.measureRow(ctx, r); err != nil {
+				return fmt.Errorf("%s: %w", r.name, err)
+			}
+			s.progress("round %d: %s: %.1f µs of CPU a call", round+1, r.name, r.cpu[len(r.cpu)-1])
+		}
+	}
+	return nil
+}
+
+func (s *Suite) measureRow(ctx context.Context, r *row) error {
+	t, err := r.start(ctx)
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.measureTarget(ctx, r, t), t.stop())
+}
+
+func (s *Suite) measureTarget(ctx context.Context, r *row, t *target) error {
+	time.Sleep(settle)
+	idle, err := measure.Of(t.pid())
+	if err != nil {
+		return err
+	}
+	calls := s.opts.Calls
+	if r.slow {
+		calls /= 20
+	}
+	l, err := s.newLoad(t, r.era, s.opts.People, workers)
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	// Everybody has a session and has called before the clock starts.
+	if err := l.open(); err != nil {
+		return err
+	}
+	if _, err := s.run(ctx, l, measure.Plan{Workers: workers, Calls: max(s.opts.People, calls/4)}); err != nil {
+		return err
+	}
+	profiled := s.profile(ctx, r, t)
+	closed, err := s.run(ctx, l, measure.Plan{Workers: workers, Calls: calls})
+	if err = errors.Join(err, <-profiled); err != nil {
+		return err
+	}
+	open, err := s.run(ctx, l, measure.Plan{Workers: workers, Calls: openCalls, Rate: openRate})
+	if err != nil {
+		return err
+	}
+	r.idle = append(r.idle, megabytes(idle.RSS))
+	r.started = append(r.started, milliseconds(t.took))
+	r.cpu = append(r.cpu, closed.perCall)
+	r.perSecond = append(r.perSecond, closed.PerSecond())
+	r.p50 = append(r.p50, milliseconds(closed.Quantile(.5)))
+	r.p99 = append(r.p99, milliseconds(closed.Quantile(.99)))
+	r.others = append(r.others, closed.others)
+	r.open99 = append(r.open99, milliseconds(open.Quantile(.99)))
+	return nil
+}
+
+// load is people who call one target.
+type load struct {
+	target  *target
+	callers []*client.Caller
+	conns   []*client.Conn // one per worker
+}
+
+func (s *Suite) newLoad(t *target, era string, people, workers int) (*load, error) {
+	l := &load{target: t}
+	for i := range people {
+		name, token := personName(i), ""
+		var err error
+		if t.tenant != nil {
+			name, token = t.tenant.people[i].Name, t.tenant.people[i].tokens.Access
+		} else if token, err = s.keys.Token(name); err != nil {
+			return nil, err
+		}
+		l.callers = append(l.callers, client.NewCaller(t.endpoint, era, name, token))
+	}
+	for range workers {
+		conn := client.NewConn(t.endpoint, nil)
+		if t.tenant != nil {
+			conn = client.NewConn(t.endpoint, t.tenant.roots)
+		}
+		l.conns = append(l.conns, conn)
+	}
+	return l, nil
+}
+
+func (l *load) close() {
+	for _, c := range l.conns {
+		c.Close()
+	}
+}
+
+// open opens everybody's session.
+func (l *load) open() error {
+	_, err := measure.Drive(measure.Plan{Workers: len(l.conns), Calls: len(l.callers)}, func(worker, i int) error {
+		return l.callers[i].Open(l.conns[worker])
+	})
+	return err
+}
+
+// cost is what a load took and what it cost the server.
+type cost struct {
+	*measure.Timing
+	perCall float64 // CPU of the server, µs a call
+	others  float64 // part of the server's CPU that others used meanwhile
+}
+
+// run lets everybody call in turn. The provider must have been asked exactly
+// once for each call, or the work was not equal.
+func (s *Suite) run(ctx context.Context, l *load, plan measure.Plan) (*cost, error) {
+	before, err := s.answered(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c, err := measureCost(l.target.pid(), plan, func(worker, i int) error {
+		return l.callers[i%len(l.callers)].Call(l.conns[worker], i+1)
+	})
+	if err != nil {
+		return nil, err
+	}
+	after, err := s.answered(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if after-before != plan.Calls {
+		return nil, fmt.Errorf("%d calls asked the provider %d times", plan.Calls, after-before)
+	}
+	return c, nil
+}
+
+// measureCost drives a load and reads what it cost a process.
+func measureCost(pid int, plan measure.Plan, op func(worker, i int) error) (*cost, error) {
+	begin, err := usage(pid)
+	if err != nil {
+		return nil, err
+	}
+	timing, err := measure.Drive(plan, op)
+	if err != nil {
+		return nil, err
+	}
+	end, err := usage(pid)
+	if err != nil {
+		return nil, err
+	}
+	own := end.own - begin.own
+	return &cost{
+		Timing:  timing,
+		perCall: float64(own) / float64(time.Microsecond) / float64(plan.Calls),
+		others:  float64(end.busy-begin.busy-own) / float64(timing.Took),
+	}, nil
+}
+
+type times struct{ own, busy time.Duration }
+
+func usage(pid int) (times, error) {
+	own, err := measure.Of(pid)
+	if err != nil {
+		return times{}, err
+	}
+	busy, err := measure.Busy(serverCPU)
+	return times{own.CPU, busy}, err
+}
+
+func (p *process) pid() int { return p.cmd.Process.Pid }
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+func megabytes(bytes int64) float64 { return float64(bytes) / (1 << 20) }

@@ -1,0 +1,58 @@
+package suite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// profileSeconds is how long a profile is taken: less than the load takes.
+const profileSeconds = 3
+
+// profile takes a CPU profile of the server under test while a load runs, if one
+// is wanted. The profiler is Caddy's own, of its admin endpoint.
+func (s *Suite) profile(ctx context.Context, r *row, t *target) <-chan error {
+	done := make(chan error, 1)
+	if s.opts.Profile == "" || t.tenant == nil {
+		close(done)
+		return done
+	}
+	name := strings.Map(func(c rune) rune {
+		if strings.ContainsRune(" ,", c) {
+			return '_'
+		}
+		return c
+	}, r.name) + ".pprof"
+	go func() { done <- s.saveProfile(ctx, t.tenant.admin, filepath.Join(s.opts.Profile, name)) }()
+	return done
+}
+
+func (s *Suite) saveProfile(ctx context.Context, admin, file string) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second+profileSeconds*time.Second)
+	defer cancel()
+	address := fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", admin, profileSeconds)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("taking a profile: %w", err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("taking a profile: status %d", resp.StatusCode)
+	}
+	out, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, resp.Body)
+	return errors.Join(err, out.Close())
+}

@@ -1,0 +1,160 @@
+package suite
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/alter-mcp/caddy-alter-mcp/bench/internal/client"
+)
+
+// Names of the systems.
+const (
+	oursModern = "alter_mcp, stateless revision"
+	oursLegacy = "alter_mcp, handshake revision with session"
+	oursTLS    = "alter_mcp, stateless revision, TLS"
+	floor      = "hand-written handler in Caddy, verified token kept"
+	bare       = "net/http handler, no authentication"
+	proxy      = "Caddy reverse_proxy, no authentication"
+	hand       = "hand-written net/http handler, ES256 at each call"
+	sdkModern  = "official Go SDK, stateless revision"
+	sdkLegacy  = "official Go SDK, handshake revision"
+	fastMCP    = "FastMCP, handshake revision"
+)
+
+// newRows returns the systems, in the order of the table.
+func (s *Suite) newRows() []*row {
+	all := []*row{
+		{name: oursModern, era: client.Modern, start: s.startOurs(&s.plain)},
+		{name: oursLegacy, era: client.Legacy, start: s.startOurs(&s.plain)},
+		{name: oursTLS, era: client.Modern, start: s.startOurs(&s.tls)},
+		{name: floor, era: client.Legacy, start: s.startCaddy("floor")},
+		{name: bare, era: client.Legacy, start: s.startPeerTarget("bare")},
+		{name: proxy, era: client.Legacy, start: s.startCaddy("proxy")},
+		{name: hand, era: client.Legacy, start: s.startPeerTarget("hand")},
+		{name: sdkModern, era: client.Modern, start: s.startPeerTarget("sdk")},
+		{name: sdkLegacy, era: client.Legacy, start: s.startPeerTarget("sdk")},
+		{name: fastMCP, era: client.Legacy, slow: true, start: s.startFastMCP},
+	}
+	if s.opts.Only == "" {
+		return all
+	}
+	var chosen []*row
+	for _, r := range all {
+		for part := range strings.SplitSeq(s.opts.Only, ",") {
+			if strings.Contains(r.name, part) {
+				chosen = append(chosen, r)
+				break
+			}
+		}
+	}
+	return chosen
+}
+
+// target is a system that is running.
+type target struct {
+	*process
+	endpoint *url.URL
+	tenant   *tenant       // nil for a peer
+	took     time.Duration // to listen
+}
+
+// startOurs starts the server under test. Its people log in when it is started
+// for the first time.
+func (s *Suite) startOurs(which **tenant) func(context.Context) (*target, error) {
+	return func(ctx context.Context) (*target, error) {
+		if *which == nil {
+			if err := s.prepare(ctx, which); err != nil {
+				return nil, err
+			}
+		}
+		t := *which
+		p, took, err := s.startTenant(ctx, t)
+		if err != nil {
+			return nil, err
+		}
+		return newTarget(p, t.endpoint, t, took)
+	}
+}
+
+func (s *Suite) prepare(ctx context.Context, which **tenant) error {
+	name, scheme := "plain", "http"
+	if which == &s.tls {
+		name, scheme = "tls", "https"
+	}
+	t, err := s.newTenant(name, scheme, "oidc.identity")
+	if err != nil {
+		return err
+	}
+	if err := s.fill(ctx, t, s.opts.People); err != nil {
+		return err
+	}
+	s.progress("%d people logged in and connected at %s", s.opts.People, t.endpoint)
+	*which = t
+	return nil
+}
+
+func newTarget(p *process, endpoint string, t *tenant, took time.Duration) (*target, error) {
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return nil, errors.Join(err, p.stop())
+	}
+	return &target{process: p, endpoint: u, tenant: t, took: took}, nil
+}
+
+func (s *Suite) startPeerTarget(name string) func(context.Context) (*target, error) {
+	return func(ctx context.Context) (*target, error) {
+		begin := time.Now()
+		p, host, err := s.startPeer(ctx, name, serverCPU)
+		if err != nil {
+			return nil, err
+		}
+		return newTarget(p, "http://"+host+"/mcp", nil, time.Since(begin))
+	}
+}
+
+// startCaddy starts a Caddy with another configuration than ours.
+func (s *Suite) startCaddy(name string) func(context.Context) (*target, error) {
+	binary := map[string]string{"floor": "floor", "proxy": "caddy"}[name]
+	return func(ctx context.Context) (*target, error) {
+		env := []string{"KEY=" + s.file("key.pem"), "PROVIDER=http://" + s.providerHost, "PROVIDER_HOST=" + s.providerHost}
+		return s.startOther(ctx, name, env, func(port string) []string {
+			return []string{s.file(binary), "run", "--adapter", "caddyfile", "--config", filepath.Join(s.opts.Config, name+".Caddyfile")}
+		})
+	}
+}
+
+func (s *Suite) startFastMCP(ctx context.Context) (*target, error) {
+	env := []string{
+		"KEY=" + s.file("key.pem"), "PROVIDER=http://" + s.providerHost,
+		"FASTMCP_LOG_LEVEL=WARNING", "FASTMCP_ENABLE_RICH_LOGGING=false",
+	}
+	return s.startOther(ctx, "fastmcp", env, func(port string) []string {
+		return []string{
+			s.file("fastmcp/bin/uvicorn"), "--app-dir", filepath.Join(s.opts.Config, "..", "fastmcp"), "--factory", "app:app",
+			"--host", "127.0.0.1", "--port", port, "--log-level", "warning", "--no-access-log",
+		}
+	})
+}
+
+// startOther starts a command at a free port, with a data folder of its own.
+func (s *Suite) startOther(ctx context.Context, name string, env []string, command func(port string) []string) (*target, error) {
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	host, data := "127.0.0.1:"+port, s.file("data-"+name)
+	env = append(env, "SITE=http://"+host, "DATA="+data, "HOME="+data)
+	p, err := start(ctx, serverCPU, s.file(name+".log"), env, command(port)...)
+	if err != nil {
+		return nil, err
+	}
+	took, err := p.ready(ctx, host)
+	if err != nil {
+		return nil, errors.Join(err, p.stop())
+	}
+	return newTarget(p, "http://"+host+"/mcp", nil, took)
+}
