@@ -25,20 +25,21 @@ func main() {
 
 func run() error {
 	var o suite.Options
-	quick := flag.Bool("quick", false, "a few calls and people, to see that it works; the figures are worth nothing")
+	flag.BoolVar(&o.Quick, "quick", false, "a few calls and people, to see that it works; the figures are worth nothing")
+	readme := flag.Bool("readme", false, "write the tables into README.md and bench/README.md, beside standard output")
 	parts := flag.String("parts", "calls,auth,memory", "what is measured")
 	flag.StringVar(&o.Work, "work", ".work", "folder of the binaries, for data and logs")
 	flag.StringVar(&o.Config, "config", "config", "folder of the Caddyfiles")
-	flag.IntVar(&o.Rounds, "rounds", 3, "how often each system is measured, in turn")
-	flag.IntVar(&o.Calls, "calls", 20_000, "calls per system and round; FastMCP gets a twentieth")
+	flag.IntVar(&o.Rounds, "rounds", 5, "how often each system is measured, in turn")
+	flag.IntVar(&o.Calls, "calls", 12_000, "calls per system and round; FastMCP gets a twentieth")
 	flag.IntVar(&o.People, "people", 256, "who call")
 	flag.IntVar(&o.Crowd, "crowd", 10_000, "people in the measurement of memory")
-	flag.IntVar(&o.Flows, "flows", 3000, "registrations, logins and refreshes per round")
+	flag.IntVar(&o.Flows, "flows", 2000, "registrations, logins and refreshes per round")
 	flag.StringVar(&o.Only, "only", "", "parts of the names of the systems to measure, with commas")
+	flag.StringVar(&o.Skip, "skip", "", "parts of the names of the systems to leave out, with commas")
 	flag.StringVar(&o.Profile, "profile", "", "folder for CPU profiles of the server under test, which make it slower")
-	out := flag.String("out", "", "file for the tables, beside standard output")
 	flag.Parse()
-	if *quick {
+	if o.Quick {
 		o.Rounds, o.Calls, o.People, o.Crowd, o.Flows = 1, 1000, 32, 200, 100
 	}
 	if err := check(&o); err != nil {
@@ -57,7 +58,7 @@ func run() error {
 	if err = errors.Join(err, s.Close()); err != nil {
 		return err
 	}
-	return write(s, *out)
+	return write(s, *readme)
 }
 
 func check(o *suite.Options) error {
@@ -87,16 +88,28 @@ func measure(ctx context.Context, s *suite.Suite, parts []string) error {
 	return nil
 }
 
-func write(s *suite.Suite, file string) error {
-	command := strings.Join(append([]string{"bench/run"}, os.Args[1:]...), " ")
-	if file != "" {
-		out, err := os.Create(file)
-		if err != nil {
-			return err
+// write writes the tables. The pages are those of the checkout whose folder
+// bench this program runs in.
+func write(s *suite.Suite, readme bool) error {
+	command := "bench/run"
+	flag.Visit(func(f *flag.Flag) {
+		if f.Name != "work" {
+			command += " -" + f.Name
+			if f.Value.String() != "true" {
+				command += " " + f.Value.String()
+			}
 		}
-		if err := errors.Join(s.Write(out, command), out.Close()); err != nil {
-			return err
-		}
+	})
+	full, err := s.Full(command)
+	if err != nil {
+		return err
 	}
-	return s.Write(os.Stdout, command)
+	if _, err := fmt.Print(full); err != nil || !readme {
+		return err
+	}
+	short, err := s.Short(command)
+	if err != nil {
+		return err
+	}
+	return errors.Join(suite.Insert("README.md", full), suite.Insert("../README.md", short))
 }

@@ -98,7 +98,7 @@ func (s *Suite) authRound(ctx context.Context, identity string, rows []*authRow)
 	if err != nil {
 		return err
 	}
-	time.Sleep(settle)
+	time.Sleep(s.settle())
 	work, err := newAuthWork(t, s.opts.Flows)
 	if err == nil {
 		defer work.close()

@@ -14,15 +14,16 @@ const (
 	workers = 32 // at this many the figures are steadiest
 
 	// In the open loop, which shows latency without a queue, openRate calls are
-	// due per second.
-	openRate  = 50
-	openCalls = 400
+	// due per second, for openSeconds.
+	openRate    = 50
+	openSeconds = 4
 )
 
 // row is one system with what its rounds gave.
 type row struct {
 	name, era string
 	slow      bool // gets a twentieth of the calls
+	open      bool // is measured in the open loop as well
 	start     func(ctx context.Context) (*target, error)
 
 	cpu       measure.Spread // µs a call
@@ -30,7 +31,7 @@ type row struct {
 	p50, p99  measure.Spread // ms
 	open99    measure.Spread // ms
 	idle      measure.Spread // MB
-	started   measure.Spread // ms until it listens
+	started   measure.Spread // ms until it answers
 	others    measure.Spread // part of the server's CPU that others used
 }
 
@@ -58,7 +59,7 @@ func (s *Suite) measureRow(ctx context.Context, r *row) error {
 }
 
 func (s *Suite) measureTarget(ctx context.Context, r *row, t *target) error {
-	time.Sleep(settle)
+	time.Sleep(s.settle())
 	idle, err := measure.Of(t.pid())
 	if err != nil {
 		return err
@@ -84,9 +85,13 @@ func (s *Suite) measureTarget(ctx context.Context, r *row, t *target) error {
 	if err = errors.Join(err, <-profiled); err != nil {
 		return err
 	}
-	open, err := s.run(ctx, l, measure.Plan{Workers: workers, Calls: openCalls, Rate: openRate})
-	if err != nil {
-		return err
+	if r.open {
+		plan := measure.Plan{Workers: workers, Calls: openRate * s.openSeconds(), Rate: openRate}
+		open, err := s.run(ctx, l, plan)
+		if err != nil {
+			return err
+		}
+		r.open99 = append(r.open99, milliseconds(open.Quantile(.99)))
 	}
 	r.idle = append(r.idle, megabytes(idle.RSS))
 	r.started = append(r.started, milliseconds(t.took))
@@ -95,7 +100,6 @@ func (s *Suite) measureTarget(ctx context.Context, r *row, t *target) error {
 	r.p50 = append(r.p50, milliseconds(closed.Quantile(.5)))
 	r.p99 = append(r.p99, milliseconds(closed.Quantile(.99)))
 	r.others = append(r.others, closed.others)
-	r.open99 = append(r.open99, milliseconds(open.Quantile(.99)))
 	return nil
 }
 

@@ -10,25 +10,26 @@ import (
 	"github.com/alter-mcp/caddy-alter-mcp/bench/internal/measure"
 )
 
-// memoryWait is how long a server is left alone before its memory is read.
-const memoryWait = 3 * time.Second
-
 // memory is what people cost, in MB of resident memory. Each figure is of a
-// process of its own.
+// process of its own, and of one measurement.
 type memory struct {
-	few, crowd     int
-	afterFew       float64 // few people have called once
-	afterCrowd     float64 // crowd have
-	idleConns      float64 // crowd have, and each keeps a connection
-	connectionsFew float64
+	few, crowd int
+	idle       float64 // nobody has called
+	// few people have called once, or the crowd has; with a connection of their
+	// own that they keep, or without.
+	afterFew, afterCrowd     float64
+	connectedFew, connected  float64
+	firstCall, laterCall     float64 // µs of CPU, each by another one of the crowd
+	firstPer, laterPerSecond float64
 }
 
-// perThousand returns MB for 1,000 more people.
-func (m *memory) perThousand(few, crowd float64) float64 {
-	return (crowd - few) / float64(m.crowd-m.few) * 1000
+// perPerson returns the KB that one more person takes.
+func (m *memory) perPerson(few, crowd float64) float64 {
+	return (crowd - few) / float64(m.crowd-m.few) * 1024
 }
 
-// Memory measures what people who have called cost the server under test.
+// Memory measures what people who have called cost the server under test, and
+// what calls cost when so many people call in turn that nothing is at hand.
 func (s *Suite) Memory(ctx context.Context) error {
 	m := &memory{few: s.opts.Crowd / 10, crowd: s.opts.Crowd}
 	t, err := s.newTenant("crowd", "http", "oidc.identity")
@@ -46,12 +47,13 @@ func (s *Suite) Memory(ctx context.Context) error {
 	}{
 		{&m.afterFew, m.few, false},
 		{&m.afterCrowd, m.crowd, false},
-		{&m.connectionsFew, m.few, true},
-		{&m.idleConns, m.crowd, true},
+		{&m.connectedFew, m.few, true},
+		{&m.connected, m.crowd, true},
 	} {
-		if *step.into, err = s.memoryOf(ctx, t, step.people, step.own); err != nil {
+		if *step.into, err = s.memoryOf(ctx, t, m, step.people, step.own); err != nil {
 			return fmt.Errorf("memory of %d people: %w", step.people, err)
 		}
+		s.progress("memory of %d people: %.1f MB", step.people, *step.into)
 	}
 	s.memory = m
 	return nil
@@ -59,16 +61,16 @@ func (s *Suite) Memory(ctx context.Context) error {
 
 // memoryOf returns the memory of a server whom that many people have called,
 // with a connection each or over a few shared ones.
-func (s *Suite) memoryOf(ctx context.Context, t *tenant, people int, own bool) (float64, error) {
+func (s *Suite) memoryOf(ctx context.Context, t *tenant, m *memory, people int, own bool) (float64, error) {
 	p, took, err := s.startTenant(ctx, t)
 	if err != nil {
 		return 0, err
 	}
-	rss, err := s.memoryAfter(p, t, took, people, own)
+	rss, err := s.memoryAfter(ctx, p, t, m, took, people, own)
 	return rss, errors.Join(err, p.stop())
 }
 
-func (s *Suite) memoryAfter(p *process, t *tenant, took time.Duration, people int, own bool) (float64, error) {
+func (s *Suite) memoryAfter(ctx context.Context, p *process, t *tenant, m *memory, took time.Duration, people int, own bool) (float64, error) {
 	target, err := newTarget(p, t.endpoint, t, took)
 	if err != nil {
 		return 0, err
@@ -82,7 +84,13 @@ func (s *Suite) memoryAfter(p *process, t *tenant, took time.Duration, people in
 		return 0, err
 	}
 	defer l.close()
-	_, err = measure.Drive(measure.Plan{Workers: authWorkers, Calls: people}, func(worker, i int) error {
+	time.Sleep(s.settle())
+	before, err := measure.Of(p.pid())
+	if err != nil {
+		return 0, err
+	}
+	once := measure.Plan{Workers: authWorkers, Calls: people}
+	first, err := measureCost(p.pid(), once, func(worker, i int) error {
 		if own {
 			worker = i
 		}
@@ -91,7 +99,17 @@ func (s *Suite) memoryAfter(p *process, t *tenant, took time.Duration, people in
 	if err != nil {
 		return 0, err
 	}
-	time.Sleep(memoryWait)
-	usage, err := measure.Of(p.pid())
-	return megabytes(usage.RSS), err
+	time.Sleep(5 * s.settle())
+	after, err := measure.Of(p.pid())
+	if err != nil || own || people != m.crowd {
+		return megabytes(after.RSS), err
+	}
+	later, err := s.run(ctx, l, once)
+	if err != nil {
+		return 0, err
+	}
+	m.idle = megabytes(before.RSS)
+	m.firstCall, m.firstPer = first.perCall, first.PerSecond()
+	m.laterCall, m.laterPerSecond = later.perCall, later.PerSecond()
+	return megabytes(after.RSS), nil
 }

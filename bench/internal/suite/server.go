@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"strings"
@@ -52,26 +53,46 @@ func start(ctx context.Context, cpu, logFile string, env []string, command ...st
 	return p, nil
 }
 
-// ready waits until the server answers anything over TCP, and returns how long
-// that took.
-func (p *process) ready(ctx context.Context, host string) (time.Duration, error) {
+// ready waits until the server answers a request to an origin, whatever it
+// answers, and returns how long that took. Of https only the port is waited for.
+func (p *process) ready(ctx context.Context, origin string) (time.Duration, error) {
+	u, err := url.Parse(origin)
+	if err != nil {
+		return 0, err
+	}
 	begin := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, startWithin)
 	defer cancel()
-	dialer := net.Dialer{Timeout: time.Second}
-	for {
-		conn, err := dialer.DialContext(ctx, "tcp", host)
-		if err == nil {
-			return time.Since(begin), conn.Close()
-		}
+	for !answers(ctx, u) {
 		select {
 		case <-p.ended:
 			return 0, fmt.Errorf("%s has ended, see %s", p.cmd.Args[3], p.log.Name())
 		case <-ctx.Done():
-			return 0, fmt.Errorf("%s does not listen at %s, see %s", p.cmd.Args[3], host, p.log.Name())
+			return 0, fmt.Errorf("%s does not answer at %s, see %s", p.cmd.Args[3], origin, p.log.Name())
 		case <-time.After(2 * time.Millisecond):
 		}
 	}
+	return time.Since(begin), nil
+}
+
+func answers(ctx context.Context, at *url.URL) bool {
+	dialer := net.Dialer{Timeout: time.Second}
+	conn, err := dialer.DialContext(ctx, "tcp", at.Host)
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	if at.Scheme == "https" {
+		return true
+	}
+	if err := conn.SetDeadline(time.Now().Add(startWithin)); err != nil {
+		return false
+	}
+	if _, err := fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", at.Host); err != nil {
+		return false
+	}
+	_, err = io.ReadFull(conn, make([]byte, len("HTTP/1.1 200")))
+	return err == nil
 }
 
 // stop ends the process and waits for it.

@@ -29,7 +29,10 @@ type Options struct {
 	People int    // who call
 	Crowd  int    // people in the measurement of memory
 	Flows  int    // logins, registrations and refreshes per round
-	Only   string // parts of names, with commas; empty means all
+	Only   string // parts of names of systems, with commas; empty means all
+	Skip   string // the same for those to leave out
+	// Quick waits for nothing to settle: the figures are worth nothing.
+	Quick bool
 	// Profile is the folder for CPU profiles of the server under test, or empty.
 	Profile string
 }
@@ -76,10 +79,10 @@ func New(ctx context.Context, o Options, progress func(string, ...any)) (*Suite,
 	if s.keys, err = peer.NewKeys(s.file("key.pem")); err != nil {
 		return nil, err
 	}
-	if s.provider, s.providerHost, err = s.startPeer(ctx, "provider", loadCPU); err != nil {
+	if s.provider, s.providerHost, _, err = s.startPeer(ctx, "provider", loadCPU); err != nil {
 		return nil, err
 	}
-	s.idp, s.idpHost, err = s.startPeer(ctx, "idp", loadCPU)
+	s.idp, s.idpHost, _, err = s.startPeer(ctx, "idp", loadCPU)
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -99,22 +102,24 @@ func (s *Suite) Close() error {
 
 func (s *Suite) file(name string) string { return filepath.Join(s.opts.Work, name) }
 
-// startPeer starts one of the servers of cmd/peers.
-func (s *Suite) startPeer(ctx context.Context, name, cpu string) (*process, string, error) {
+// startPeer starts one of the servers of cmd/peers, and returns where it listens
+// and how long it took to answer.
+func (s *Suite) startPeer(ctx context.Context, name, cpu string) (*process, string, time.Duration, error) {
 	port, err := freePort()
 	if err != nil {
-		return nil, "", err
+		return nil, "", 0, err
 	}
 	host := "127.0.0.1:" + port
 	p, err := start(ctx, cpu, s.file(name+".log"), nil, s.file("peers"), "-addr", host,
 		"-provider", "http://"+s.providerHost, "-key", s.file("key.pem"), name)
 	if err != nil {
-		return nil, "", err
+		return nil, "", 0, err
 	}
-	if _, err := p.ready(ctx, host); err != nil {
-		return nil, "", errors.Join(err, p.stop())
+	took, err := p.ready(ctx, "http://"+host)
+	if err != nil {
+		return nil, "", 0, errors.Join(err, p.stop())
 	}
-	return p, host, nil
+	return p, host, took, nil
 }
 
 // answered returns how many requests with a good token the provider has had.
@@ -126,8 +131,21 @@ func (s *Suite) answered(ctx context.Context) (int, error) {
 	return strconv.Atoi(text)
 }
 
-// settle is how long a server that was just started is left alone.
-const settle = time.Second
+// settle returns how long a server that was just started is left alone.
+func (s *Suite) settle() time.Duration {
+	if s.opts.Quick {
+		return 50 * time.Millisecond
+	}
+	return time.Second
+}
+
+// openSeconds returns how long the open loop lasts.
+func (s *Suite) openSeconds() int {
+	if s.opts.Quick {
+		return 1
+	}
+	return openSeconds
+}
 
 // newTenant prepares an installation of the server under test: a site on a port
 // of its own and an empty data folder.
@@ -173,7 +191,7 @@ func (s *Suite) startTenant(ctx context.Context, t *tenant) (*process, time.Dura
 	if err != nil {
 		return nil, 0, err
 	}
-	took, err := p.ready(ctx, u.Host)
+	took, err := p.ready(ctx, t.site)
 	if err == nil && u.Scheme == "https" {
 		err = t.awaitCertificate(ctx, u.Host)
 	}

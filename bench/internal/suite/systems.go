@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,30 +29,30 @@ const (
 // newRows returns the systems, in the order of the table.
 func (s *Suite) newRows() []*row {
 	all := []*row{
-		{name: oursModern, era: client.Modern, start: s.startOurs(&s.plain)},
+		{name: oursModern, era: client.Modern, open: true, start: s.startOurs(&s.plain)},
 		{name: oursLegacy, era: client.Legacy, start: s.startOurs(&s.plain)},
 		{name: oursTLS, era: client.Modern, start: s.startOurs(&s.tls)},
 		{name: floor, era: client.Legacy, start: s.startCaddy("floor")},
 		{name: bare, era: client.Legacy, start: s.startPeerTarget("bare")},
-		{name: proxy, era: client.Legacy, start: s.startCaddy("proxy")},
+		{name: proxy, era: client.Legacy, open: true, start: s.startCaddy("proxy")},
 		{name: hand, era: client.Legacy, start: s.startPeerTarget("hand")},
 		{name: sdkModern, era: client.Modern, start: s.startPeerTarget("sdk")},
 		{name: sdkLegacy, era: client.Legacy, start: s.startPeerTarget("sdk")},
 		{name: fastMCP, era: client.Legacy, slow: true, start: s.startFastMCP},
 	}
-	if s.opts.Only == "" {
-		return all
-	}
-	var chosen []*row
-	for _, r := range all {
-		for part := range strings.SplitSeq(s.opts.Only, ",") {
-			if strings.Contains(r.name, part) {
-				chosen = append(chosen, r)
-				break
-			}
+	return slices.DeleteFunc(all, func(r *row) bool {
+		return s.opts.Only != "" && !holdsOneOf(r.name, s.opts.Only) || holdsOneOf(r.name, s.opts.Skip)
+	})
+}
+
+// holdsOneOf reports whether one of the parts, with commas, is in a name.
+func holdsOneOf(name, parts string) bool {
+	for part := range strings.SplitSeq(parts, ",") {
+		if part != "" && strings.Contains(name, part) {
+			return true
 		}
 	}
-	return chosen
+	return false
 }
 
 // target is a system that is running.
@@ -59,7 +60,7 @@ type target struct {
 	*process
 	endpoint *url.URL
 	tenant   *tenant       // nil for a peer
-	took     time.Duration // to listen
+	took     time.Duration // to answer
 }
 
 // startOurs starts the server under test. Its people log in when it is started
@@ -107,12 +108,11 @@ func newTarget(p *process, endpoint string, t *tenant, took time.Duration) (*tar
 
 func (s *Suite) startPeerTarget(name string) func(context.Context) (*target, error) {
 	return func(ctx context.Context) (*target, error) {
-		begin := time.Now()
-		p, host, err := s.startPeer(ctx, name, serverCPU)
+		p, host, took, err := s.startPeer(ctx, name, serverCPU)
 		if err != nil {
 			return nil, err
 		}
-		return newTarget(p, "http://"+host+"/mcp", nil, time.Since(begin))
+		return newTarget(p, "http://"+host+"/mcp", nil, took)
 	}
 }
 
@@ -152,7 +152,7 @@ func (s *Suite) startOther(ctx context.Context, name string, env []string, comma
 	if err != nil {
 		return nil, err
 	}
-	took, err := p.ready(ctx, host)
+	took, err := p.ready(ctx, "http://"+host)
 	if err != nil {
 		return nil, errors.Join(err, p.stop())
 	}
