@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"regexp"
 	"strings"
 	"syscall"
 	"time"
@@ -30,13 +31,15 @@ func run() error {
 	parts := flag.String("parts", "calls,auth,memory", "what is measured")
 	flag.StringVar(&o.Work, "work", ".work", "folder of the binaries, for data and logs")
 	flag.StringVar(&o.Config, "config", "config", "folder of the Caddyfiles")
-	flag.IntVar(&o.Rounds, "rounds", 5, "how often each system is measured, in turn")
-	flag.IntVar(&o.Calls, "calls", 12_000, "calls per system and round; FastMCP gets a twentieth")
+	flag.StringVar(&o.LoadCPU, "load-cpu", "0", "CPU of all but the server under test; this program is put there by ./run")
+	flag.StringVar(&o.ServerCPU, "server-cpu", "1", "CPU of the server under test")
+	flag.IntVar(&o.Rounds, "rounds", 10, "how often each system is measured, in turn")
+	flag.IntVar(&o.Calls, "calls", 5000, "calls per system and round; FastMCP gets a twentieth")
 	flag.IntVar(&o.People, "people", 256, "who call")
 	flag.IntVar(&o.Crowd, "crowd", 10_000, "people in the measurement of memory")
-	flag.IntVar(&o.Flows, "flows", 2000, "registrations, logins and refreshes per round")
-	flag.StringVar(&o.Only, "only", "", "parts of the names of the systems to measure, with commas")
-	flag.StringVar(&o.Skip, "skip", "", "parts of the names of the systems to leave out, with commas")
+	flag.IntVar(&o.Flows, "flows", 1000, "registrations, logins and refreshes per round")
+	flag.Func("only", "regular expression: the names of the systems to measure", expression(&o.Only))
+	flag.Func("skip", "regular expression: the names of the systems to leave out", expression(&o.Skip))
 	flag.StringVar(&o.Profile, "profile", "", "folder for CPU profiles of the server under test, which make it slower")
 	flag.Parse()
 	if o.Quick {
@@ -59,6 +62,14 @@ func run() error {
 		return err
 	}
 	return write(s, *readme)
+}
+
+// expression returns what sets a flag to a regular expression.
+func expression(into **regexp.Regexp) func(string) error {
+	return func(text string) (err error) {
+		*into, err = regexp.Compile(text)
+		return err
+	}
 }
 
 func check(o *suite.Options) error {
@@ -91,15 +102,13 @@ func measure(ctx context.Context, s *suite.Suite, parts []string) error {
 // write writes the tables. The pages are those of the checkout whose folder
 // bench this program runs in.
 func write(s *suite.Suite, readme bool) error {
+	ofRun := regexp.MustCompile(`^-(work|load-cpu|server-cpu)=`) // what ./run adds
 	command := "bench/run"
-	flag.Visit(func(f *flag.Flag) {
-		if f.Name != "work" {
-			command += " -" + f.Name
-			if f.Value.String() != "true" {
-				command += " " + f.Value.String()
-			}
+	for _, arg := range os.Args[1:] {
+		if !ofRun.MatchString(arg) {
+			command += " " + arg
 		}
-	})
+	}
 	full, err := s.Full(command)
 	if err != nil {
 		return err

@@ -104,7 +104,7 @@ func (s *Suite) authRound(ctx context.Context, identity string, rows []*authRow)
 		defer work.close()
 		for _, r := range rows {
 			var c *cost
-			c, err = measureCost(p.pid(), measure.Plan{Workers: authWorkers, Calls: s.opts.Flows}, work.op(r.name))
+			c, err = s.measureCost(p.pid(), measure.Plan{Workers: authWorkers, Calls: s.opts.Flows}, work.op(r.name))
 			if err != nil {
 				err = fmt.Errorf("%s: %w", r.name, err)
 				break

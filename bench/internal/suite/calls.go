@@ -16,7 +16,8 @@ const (
 	// In the open loop, which shows latency without a queue, openRate calls are
 	// due per second, for openSeconds.
 	openRate    = 50
-	openSeconds = 4
+	openSeconds = 5
+	openRounds  = 3
 )
 
 // row is one system with what its rounds gave.
@@ -36,65 +37,99 @@ type row struct {
 }
 
 // Calls measures tools/call on every system, once per round, so that a change
-// of the machine's speed meets all of them.
+// of the machine's speed meets all of them. All systems run all the time, but
+// only one of them has anything to do.
 func (s *Suite) Calls(ctx context.Context) error {
 	s.rows = s.newRows()
+	var loads []*load
+	err := s.startAll(ctx, &loads)
+	if err == nil {
+		err = s.rounds(ctx, loads)
+	}
+	for _, l := range loads {
+		l.close()
+		err = errors.Join(err, l.target.stop())
+	}
+	return err
+}
+
+// startAll starts every system and warms it up. What was started is in loads,
+// even after an error.
+func (s *Suite) startAll(ctx context.Context, loads *[]*load) error {
+	for _, r := range s.rows {
+		t, err := r.start(ctx)
+		if err != nil {
+			return fmt.Errorf("%s: %w", r.name, err)
+		}
+		l := &load{target: t}
+		*loads = append(*loads, l)
+		if err := s.warmUp(ctx, r, l); err != nil {
+			return fmt.Errorf("%s: %w", r.name, err)
+		}
+		s.progress("%s: started", r.name)
+	}
+	return nil
+}
+
+// warmUp reads what the system needs at rest; then everybody has a session and
+// has called.
+func (s *Suite) warmUp(ctx context.Context, r *row, l *load) error {
+	time.Sleep(s.settle())
+	idle, err := measure.Of(l.target.pid())
+	if err != nil {
+		return err
+	}
+	r.idle = append(r.idle, megabytes(idle.RSS))
+	r.started = append(r.started, milliseconds(l.target.took))
+	if err := s.fillLoad(l, r.era, s.opts.People, workers); err != nil {
+		return err
+	}
+	if err := l.open(); err != nil {
+		return err
+	}
+	_, err = s.run(ctx, l, measure.Plan{Workers: workers, Calls: max(s.opts.People, s.calls(r))})
+	return err
+}
+
+// calls returns how many calls a system gets in a round.
+func (s *Suite) calls(r *row) int {
+	if r.slow {
+		return s.opts.Calls / 20
+	}
+	return s.opts.Calls
+}
+
+func (s *Suite) rounds(ctx context.Context, loads []*load) error {
 	for round := range s.opts.Rounds {
-		for _, r := range s.rows {
-			if err := s.measureRow(ctx, r); err != nil {
+		for i, r := range s.rows {
+			if err := s.measureRow(ctx, r, loads[i]); err != nil {
 				return fmt.Errorf("%s: %w", r.name, err)
 			}
 			s.progress("round %d: %s: %.1f µs of CPU a call", round+1, r.name, r.cpu[len(r.cpu)-1])
 		}
 	}
+	for range openRounds {
+		for i, r := range s.rows {
+			if !r.open {
+				continue
+			}
+			plan := measure.Plan{Workers: workers, Calls: openRate * s.openSeconds(), Rate: openRate}
+			open, err := s.run(ctx, loads[i], plan)
+			if err != nil {
+				return fmt.Errorf("%s at %d calls/s: %w", r.name, openRate, err)
+			}
+			r.open99 = append(r.open99, milliseconds(open.Quantile(.99)))
+		}
+	}
 	return nil
 }
 
-func (s *Suite) measureRow(ctx context.Context, r *row) error {
-	t, err := r.start(ctx)
-	if err != nil {
-		return err
-	}
-	return errors.Join(s.measureTarget(ctx, r, t), t.stop())
-}
-
-func (s *Suite) measureTarget(ctx context.Context, r *row, t *target) error {
-	time.Sleep(s.settle())
-	idle, err := measure.Of(t.pid())
-	if err != nil {
-		return err
-	}
-	calls := s.opts.Calls
-	if r.slow {
-		calls /= 20
-	}
-	l, err := s.newLoad(t, r.era, s.opts.People, workers)
-	if err != nil {
-		return err
-	}
-	defer l.close()
-	// Everybody has a session and has called before the clock starts.
-	if err := l.open(); err != nil {
-		return err
-	}
-	if _, err := s.run(ctx, l, measure.Plan{Workers: workers, Calls: max(s.opts.People, calls/4)}); err != nil {
-		return err
-	}
-	profiled := s.profile(ctx, r, t)
-	closed, err := s.run(ctx, l, measure.Plan{Workers: workers, Calls: calls})
+func (s *Suite) measureRow(ctx context.Context, r *row, l *load) error {
+	profiled := s.profile(ctx, r, l.target)
+	closed, err := s.run(ctx, l, measure.Plan{Workers: workers, Calls: s.calls(r)})
 	if err = errors.Join(err, <-profiled); err != nil {
 		return err
 	}
-	if r.open {
-		plan := measure.Plan{Workers: workers, Calls: openRate * s.openSeconds(), Rate: openRate}
-		open, err := s.run(ctx, l, plan)
-		if err != nil {
-			return err
-		}
-		r.open99 = append(r.open99, milliseconds(open.Quantile(.99)))
-	}
-	r.idle = append(r.idle, megabytes(idle.RSS))
-	r.started = append(r.started, milliseconds(t.took))
 	r.cpu = append(r.cpu, closed.perCall)
 	r.perSecond = append(r.perSecond, closed.PerSecond())
 	r.p50 = append(r.p50, milliseconds(closed.Quantile(.5)))
@@ -110,15 +145,16 @@ type load struct {
 	conns   []*client.Conn // one per worker
 }
 
-func (s *Suite) newLoad(t *target, era string, people, workers int) (*load, error) {
-	l := &load{target: t}
+// fillLoad makes the clients and connections of a load.
+func (s *Suite) fillLoad(l *load, era string, people, workers int) error {
+	t := l.target
 	for i := range people {
 		name, token := personName(i), ""
 		var err error
 		if t.tenant != nil {
 			name, token = t.tenant.people[i].Name, t.tenant.people[i].tokens.Access
 		} else if token, err = s.keys.Token(name); err != nil {
-			return nil, err
+			return err
 		}
 		l.callers = append(l.callers, client.NewCaller(t.endpoint, era, name, token))
 	}
@@ -129,7 +165,7 @@ func (s *Suite) newLoad(t *target, era string, people, workers int) (*load, erro
 		}
 		l.conns = append(l.conns, conn)
 	}
-	return l, nil
+	return nil
 }
 
 func (l *load) close() {
@@ -160,7 +196,7 @@ func (s *Suite) run(ctx context.Context, l *load, plan measure.Plan) (*cost, err
 	if err != nil {
 		return nil, err
 	}
-	c, err := measureCost(l.target.pid(), plan, func(worker, i int) error {
+	c, err := s.measureCost(l.target.pid(), plan, func(worker, i int) error {
 		return l.callers[i%len(l.callers)].Call(l.conns[worker], i+1)
 	})
 	if err != nil {
@@ -177,8 +213,8 @@ func (s *Suite) run(ctx context.Context, l *load, plan measure.Plan) (*cost, err
 }
 
 // measureCost drives a load and reads what it cost a process.
-func measureCost(pid int, plan measure.Plan, op func(worker, i int) error) (*cost, error) {
-	begin, err := usage(pid)
+func (s *Suite) measureCost(pid int, plan measure.Plan, op func(worker, i int) error) (*cost, error) {
+	begin, err := s.usage(pid)
 	if err != nil {
 		return nil, err
 	}
@@ -186,7 +222,7 @@ func measureCost(pid int, plan measure.Plan, op func(worker, i int) error) (*cos
 	if err != nil {
 		return nil, err
 	}
-	end, err := usage(pid)
+	end, err := s.usage(pid)
 	if err != nil {
 		return nil, err
 	}
@@ -200,12 +236,12 @@ func measureCost(pid int, plan measure.Plan, op func(worker, i int) error) (*cos
 
 type times struct{ own, busy time.Duration }
 
-func usage(pid int) (times, error) {
+func (s *Suite) usage(pid int) (times, error) {
 	own, err := measure.Of(pid)
 	if err != nil {
 		return times{}, err
 	}
-	busy, err := measure.Busy(serverCPU)
+	busy, err := measure.Busy(s.opts.ServerCPU)
 	return times{own.CPU, busy}, err
 }
 

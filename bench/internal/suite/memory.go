@@ -79,8 +79,8 @@ func (s *Suite) memoryAfter(ctx context.Context, p *process, t *tenant, m *memor
 	if own {
 		conns = people
 	}
-	l, err := s.newLoad(target, client.Modern, people, conns)
-	if err != nil {
+	l := &load{target: target}
+	if err := s.fillLoad(l, client.Modern, people, conns); err != nil {
 		return 0, err
 	}
 	defer l.close()
@@ -90,7 +90,7 @@ func (s *Suite) memoryAfter(ctx context.Context, p *process, t *tenant, m *memor
 		return 0, err
 	}
 	once := measure.Plan{Workers: authWorkers, Calls: people}
-	first, err := measureCost(p.pid(), once, func(worker, i int) error {
+	first, err := s.measureCost(p.pid(), once, func(worker, i int) error {
 		if own {
 			worker = i
 		}

@@ -15,8 +15,9 @@ import (
 // profileSeconds is how long a profile is taken: less than the load takes.
 const profileSeconds = 3
 
-// profile takes a CPU profile of the server under test while a load runs, if one
-// is wanted. The profiler is Caddy's own, of its admin endpoint.
+// profile takes profiles of CPU and of allocations of the server under test while
+// a load runs, if they are wanted. The profiler is Caddy's own, of its admin
+// endpoint.
 func (s *Suite) profile(ctx context.Context, r *row, t *target) <-chan error {
 	done := make(chan error, 1)
 	if s.opts.Profile == "" || t.tenant == nil {
@@ -28,15 +29,20 @@ func (s *Suite) profile(ctx context.Context, r *row, t *target) <-chan error {
 			return '_'
 		}
 		return c
-	}, r.name) + ".pprof"
-	go func() { done <- s.saveProfile(ctx, t.tenant.admin, filepath.Join(s.opts.Profile, name)) }()
+	}, r.name)
+	go func() {
+		errs := make(chan error, 1)
+		go func() { errs <- s.saveProfile(ctx, t.tenant.admin, "allocs", name) }()
+		err := s.saveProfile(ctx, t.tenant.admin, "profile", name)
+		done <- errors.Join(err, <-errs)
+	}()
 	return done
 }
 
-func (s *Suite) saveProfile(ctx context.Context, admin, file string) error {
+func (s *Suite) saveProfile(ctx context.Context, admin, kind, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second+profileSeconds*time.Second)
 	defer cancel()
-	address := fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", admin, profileSeconds)
+	address := fmt.Sprintf("http://%s/debug/pprof/%s?seconds=%d", admin, kind, profileSeconds)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return err
@@ -49,7 +55,7 @@ func (s *Suite) saveProfile(ctx context.Context, admin, file string) error {
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("taking a profile: status %d", resp.StatusCode)
 	}
-	out, err := os.Create(file)
+	out, err := os.Create(filepath.Join(s.opts.Profile, name+"."+kind+".pprof"))
 	if err != nil {
 		return err
 	}

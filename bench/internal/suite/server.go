@@ -16,9 +16,6 @@ import (
 )
 
 const (
-	serverCPU = "1" // of the server under test
-	loadCPU   = "0" // of everything else
-
 	startWithin = 60 * time.Second
 	stopWithin  = 10 * time.Second
 )

@@ -1,6 +1,7 @@
 package suite
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -11,19 +12,15 @@ import (
 // Short returns the rows that people who choose a server care for, as Markdown.
 // It needs a run of everything.
 func (s *Suite) Short(command string) (string, error) {
-	if s.opts.Quick || s.memory == nil || len(s.auth) == 0 {
-		return "", fmt.Errorf("only a whole run has the short table")
+	if s.opts.Quick || s.opts.Only != nil || s.opts.Skip != nil || len(s.rows) == 0 || len(s.auth) == 0 || s.memory == nil {
+		return "", errors.New("only a whole run has the short table")
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: `%s`, server on one core of %s. Median of %d rounds.\n\n",
 		time.Now().UTC().Format("2 January 2006"), command, machine(), s.opts.Rounds)
 	b.WriteString("| `tools/call` with the person's own token | CPU µs a call | calls/s | p50 ms | p99 ms | MB idle |\n|---|---|---|---|---|---|\n")
-	for _, name := range []string{oursModern, oursLegacy, oursTLS, floor, proxy, bare, sdkModern, sdkLegacy, fastMCP} {
-		r := s.row(name)
-		if r == nil {
-			return "", fmt.Errorf("only a whole run has the short table: %s is missing", name)
-		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", name, median(r.cpu), median(r.perSecond), median(r.p50), median(r.p99), median(r.idle))
+	for _, r := range s.byCPU() {
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", r.name, median(r.cpu), median(r.perSecond), median(r.p50), median(r.p99), median(r.idle))
 	}
 	b.WriteString("\n| authorization server, on disk when acknowledged | CPU µs | per second |\n|---|---|---|\n")
 	for _, r := range s.auth {

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"time"
 
@@ -24,13 +25,17 @@ type Options struct {
 	Work   string // folder of binaries, data and logs
 	Config string // folder of the Caddyfiles
 
+	// LoadCPU and ServerCPU are the numbers of the CPUs that everything else and
+	// the server under test run on.
+	LoadCPU, ServerCPU string
+
 	Rounds int
-	Calls  int    // per system and round; a twentieth of it for FastMCP
-	People int    // who call
-	Crowd  int    // people in the measurement of memory
-	Flows  int    // logins, registrations and refreshes per round
-	Only   string // parts of names of systems, with commas; empty means all
-	Skip   string // the same for those to leave out
+	Calls  int // per system and round; a twentieth of it for FastMCP
+	People int // who call
+	Crowd  int // people in the measurement of memory
+	Flows  int // logins, registrations and refreshes per round
+	// Only and Skip choose systems by their names; nil means all, and none.
+	Only, Skip *regexp.Regexp
 	// Quick waits for nothing to settle: the figures are worth nothing.
 	Quick bool
 	// Profile is the folder for CPU profiles of the server under test, or empty.
@@ -46,14 +51,12 @@ type Suite struct {
 	providerHost  string
 	idpHost       string
 	keys          *peer.Keys
-	plain, tls    *tenant
 	rows          []*row
 	auth          []*authRow
 	memory        *memory
 }
 
-// tenant is an installation of the server under test with its people. It is
-// started anew for each measurement, on the same data.
+// tenant is an installation of the server under test with its people.
 type tenant struct {
 	data, site, endpoint string
 	admin                string // address of Caddy's admin endpoint, while profiles are taken
@@ -79,10 +82,10 @@ func New(ctx context.Context, o Options, progress func(string, ...any)) (*Suite,
 	if s.keys, err = peer.NewKeys(s.file("key.pem")); err != nil {
 		return nil, err
 	}
-	if s.provider, s.providerHost, _, err = s.startPeer(ctx, "provider", loadCPU); err != nil {
+	if s.provider, s.providerHost, _, err = s.startPeer(ctx, "provider", s.opts.LoadCPU); err != nil {
 		return nil, err
 	}
-	s.idp, s.idpHost, _, err = s.startPeer(ctx, "idp", loadCPU)
+	s.idp, s.idpHost, _, err = s.startPeer(ctx, "idp", s.opts.LoadCPU)
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -186,7 +189,7 @@ func (s *Suite) startTenant(ctx context.Context, t *tenant) (*process, time.Dura
 	if err != nil {
 		return nil, 0, err
 	}
-	p, err := start(ctx, serverCPU, filepath.Join(t.data, "server.log"), t.env, s.file("caddy"), "run",
+	p, err := start(ctx, s.opts.ServerCPU, filepath.Join(t.data, "server.log"), t.env, s.file("caddy"), "run",
 		"--adapter", "caddyfile", "--config", filepath.Join(s.opts.Config, "ours.Caddyfile"))
 	if err != nil {
 		return nil, 0, err

@@ -6,7 +6,6 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/alter-mcp/caddy-alter-mcp/bench/internal/client"
@@ -29,9 +28,9 @@ const (
 // newRows returns the systems, in the order of the table.
 func (s *Suite) newRows() []*row {
 	all := []*row{
-		{name: oursModern, era: client.Modern, open: true, start: s.startOurs(&s.plain)},
-		{name: oursLegacy, era: client.Legacy, start: s.startOurs(&s.plain)},
-		{name: oursTLS, era: client.Modern, start: s.startOurs(&s.tls)},
+		{name: oursModern, era: client.Modern, open: true, start: s.startOurs("modern", "http")},
+		{name: oursLegacy, era: client.Legacy, start: s.startOurs("legacy", "http")},
+		{name: oursTLS, era: client.Modern, start: s.startOurs("tls", "https")},
 		{name: floor, era: client.Legacy, start: s.startCaddy("floor")},
 		{name: bare, era: client.Legacy, start: s.startPeerTarget("bare")},
 		{name: proxy, era: client.Legacy, open: true, start: s.startCaddy("proxy")},
@@ -41,18 +40,8 @@ func (s *Suite) newRows() []*row {
 		{name: fastMCP, era: client.Legacy, slow: true, start: s.startFastMCP},
 	}
 	return slices.DeleteFunc(all, func(r *row) bool {
-		return s.opts.Only != "" && !holdsOneOf(r.name, s.opts.Only) || holdsOneOf(r.name, s.opts.Skip)
+		return s.opts.Only != nil && !s.opts.Only.MatchString(r.name) || s.opts.Skip != nil && s.opts.Skip.MatchString(r.name)
 	})
-}
-
-// holdsOneOf reports whether one of the parts, with commas, is in a name.
-func holdsOneOf(name, parts string) bool {
-	for part := range strings.SplitSeq(parts, ",") {
-		if part != "" && strings.Contains(name, part) {
-			return true
-		}
-	}
-	return false
 }
 
 // target is a system that is running.
@@ -63,39 +52,23 @@ type target struct {
 	took     time.Duration // to answer
 }
 
-// startOurs starts the server under test. Its people log in when it is started
-// for the first time.
-func (s *Suite) startOurs(which **tenant) func(context.Context) (*target, error) {
+// startOurs starts the server under test on a new installation, after all have
+// logged in and connected there.
+func (s *Suite) startOurs(name, scheme string) func(context.Context) (*target, error) {
 	return func(ctx context.Context) (*target, error) {
-		if *which == nil {
-			if err := s.prepare(ctx, which); err != nil {
-				return nil, err
-			}
+		t, err := s.newTenant(name, scheme, "oidc.identity")
+		if err != nil {
+			return nil, err
 		}
-		t := *which
+		if err := s.fill(ctx, t, s.opts.People); err != nil {
+			return nil, err
+		}
 		p, took, err := s.startTenant(ctx, t)
 		if err != nil {
 			return nil, err
 		}
 		return newTarget(p, t.endpoint, t, took)
 	}
-}
-
-func (s *Suite) prepare(ctx context.Context, which **tenant) error {
-	name, scheme := "plain", "http"
-	if which == &s.tls {
-		name, scheme = "tls", "https"
-	}
-	t, err := s.newTenant(name, scheme, "oidc.identity")
-	if err != nil {
-		return err
-	}
-	if err := s.fill(ctx, t, s.opts.People); err != nil {
-		return err
-	}
-	s.progress("%d people logged in and connected at %s", s.opts.People, t.endpoint)
-	*which = t
-	return nil
 }
 
 func newTarget(p *process, endpoint string, t *tenant, took time.Duration) (*target, error) {
@@ -108,7 +81,7 @@ func newTarget(p *process, endpoint string, t *tenant, took time.Duration) (*tar
 
 func (s *Suite) startPeerTarget(name string) func(context.Context) (*target, error) {
 	return func(ctx context.Context) (*target, error) {
-		p, host, took, err := s.startPeer(ctx, name, serverCPU)
+		p, host, took, err := s.startPeer(ctx, name, s.opts.ServerCPU)
 		if err != nil {
 			return nil, err
 		}
@@ -148,7 +121,7 @@ func (s *Suite) startOther(ctx context.Context, name string, env []string, comma
 	}
 	host, data := "127.0.0.1:"+port, s.file("data-"+name)
 	env = append(env, "SITE=http://"+host, "DATA="+data, "HOME="+data)
-	p, err := start(ctx, serverCPU, s.file(name+".log"), env, command(port)...)
+	p, err := start(ctx, s.opts.ServerCPU, s.file(name+".log"), env, command(port)...)
 	if err != nil {
 		return nil, err
 	}
