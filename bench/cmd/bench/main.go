@@ -33,14 +33,14 @@ func run() error {
 	flag.StringVar(&o.Config, "config", "config", "folder of the Caddyfiles")
 	flag.StringVar(&o.LoadCPU, "load-cpu", "0", "CPU of all but the server under test; this program is put there by ./run")
 	flag.StringVar(&o.ServerCPU, "server-cpu", "1", "CPU of the server under test")
-	flag.IntVar(&o.Rounds, "rounds", 10, "how often each system is measured, in turn")
-	flag.IntVar(&o.Calls, "calls", 5000, "calls per system and round; FastMCP gets a twentieth")
+	flag.IntVar(&o.Rounds, "rounds", 6, "how often each system is measured, in turn")
+	flag.IntVar(&o.Calls, "calls", 16_000, "calls per system and round; slow ones get a part")
 	flag.IntVar(&o.People, "people", 256, "who call")
 	flag.IntVar(&o.Crowd, "crowd", 10_000, "people in the measurement of memory")
 	flag.IntVar(&o.Flows, "flows", 1000, "registrations, logins and refreshes per round")
 	flag.Func("only", "regular expression: the names of the systems to measure", expression(&o.Only))
 	flag.Func("skip", "regular expression: the names of the systems to leave out", expression(&o.Skip))
-	flag.StringVar(&o.Profile, "profile", "", "folder for CPU profiles of the server under test, which make it slower")
+	flag.StringVar(&o.Profile, "profile", "", "folder for profiles of CPU and allocations of the Caddys, which make them slower")
 	flag.Parse()
 	if o.Quick {
 		o.Rounds, o.Calls, o.People, o.Crowd, o.Flows = 1, 1000, 32, 200, 100

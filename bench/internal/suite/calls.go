@@ -23,7 +23,7 @@ const (
 // row is one system with what its rounds gave.
 type row struct {
 	name, era string
-	slow      bool // gets a twentieth of the calls
+	share     int  // of a slow system, which gets one of so many calls
 	open      bool // is measured in the open loop as well
 	start     func(ctx context.Context) (*target, error)
 
@@ -93,10 +93,7 @@ func (s *Suite) warmUp(ctx context.Context, r *row, l *load) error {
 
 // calls returns how many calls a system gets in a round.
 func (s *Suite) calls(r *row) int {
-	if r.slow {
-		return s.opts.Calls / 20
-	}
-	return s.opts.Calls
+	return s.opts.Calls / max(1, r.share)
 }
 
 func (s *Suite) rounds(ctx context.Context, loads []*load) error {

@@ -15,12 +15,21 @@ import (
 // profileSeconds is how long a profile is taken: less than the load takes.
 const profileSeconds = 3
 
-// profile takes profiles of CPU and of allocations of the server under test while
-// a load runs, if they are wanted. The profiler is Caddy's own, of its admin
+// adminAddress returns where a Caddy is to have its admin endpoint, which holds
+// the profiler; it is empty while no profiles are taken.
+func (s *Suite) adminAddress() (string, error) {
+	if s.opts.Profile == "" {
+		return "", nil
+	}
+	port, err := freePort()
+	return "127.0.0.1:" + port, err
+}
+
+// profile takes profiles of CPU and of allocations of a Caddy while a load runs, if they are wanted. The profiler is Caddy's own, of its admin
 // endpoint.
 func (s *Suite) profile(ctx context.Context, r *row, t *target) <-chan error {
 	done := make(chan error, 1)
-	if s.opts.Profile == "" || t.tenant == nil {
+	if t.admin == "" {
 		close(done)
 		return done
 	}
@@ -32,8 +41,8 @@ func (s *Suite) profile(ctx context.Context, r *row, t *target) <-chan error {
 	}, r.name)
 	go func() {
 		errs := make(chan error, 1)
-		go func() { errs <- s.saveProfile(ctx, t.tenant.admin, "allocs", name) }()
-		err := s.saveProfile(ctx, t.tenant.admin, "profile", name)
+		go func() { errs <- s.saveProfile(ctx, t.admin, "allocs", name) }()
+		err := s.saveProfile(ctx, t.admin, "profile", name)
 		done <- errors.Join(err, <-errs)
 	}()
 	return done

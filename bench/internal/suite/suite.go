@@ -30,7 +30,7 @@ type Options struct {
 	LoadCPU, ServerCPU string
 
 	Rounds int
-	Calls  int // per system and round; a twentieth of it for FastMCP
+	Calls  int // per system and round; fewer for slow ones
 	People int // who call
 	Crowd  int // people in the measurement of memory
 	Flows  int // logins, registrations and refreshes per round
@@ -170,11 +170,10 @@ func (s *Suite) newTenant(name, scheme, identity string) (*tenant, error) {
 		"SITE=" + t.site, "DATA=" + data, "IDENTITY=" + identity, "IDP=http://" + s.idpHost,
 		"PROVIDER=http://" + s.providerHost, "PROVIDER_HOST=" + s.providerHost, "HOME=" + data,
 	}
-	if s.opts.Profile != "" {
-		if port, err = freePort(); err != nil {
-			return nil, err
-		}
-		t.admin = "127.0.0.1:" + port
+	if t.admin, err = s.adminAddress(); err != nil {
+		return nil, err
+	}
+	if t.admin != "" {
 		t.env = append(t.env, "ADMIN=admin "+t.admin)
 	}
 	if scheme == "https" {

@@ -35,9 +35,9 @@ func (s *Suite) newRows() []*row {
 		{name: bare, era: client.Legacy, start: s.startPeerTarget("bare")},
 		{name: proxy, era: client.Legacy, open: true, start: s.startCaddy("proxy")},
 		{name: hand, era: client.Legacy, start: s.startPeerTarget("hand")},
-		{name: sdkModern, era: client.Modern, start: s.startPeerTarget("sdk")},
-		{name: sdkLegacy, era: client.Legacy, start: s.startPeerTarget("sdk")},
-		{name: fastMCP, era: client.Legacy, slow: true, start: s.startFastMCP},
+		{name: sdkModern, era: client.Modern, share: 4, start: s.startPeerTarget("sdk")},
+		{name: sdkLegacy, era: client.Legacy, share: 4, start: s.startPeerTarget("sdk")},
+		{name: fastMCP, era: client.Legacy, share: 20, start: s.startFastMCP},
 	}
 	return slices.DeleteFunc(all, func(r *row) bool {
 		return s.opts.Only != nil && !s.opts.Only.MatchString(r.name) || s.opts.Skip != nil && s.opts.Skip.MatchString(r.name)
@@ -49,6 +49,7 @@ type target struct {
 	*process
 	endpoint *url.URL
 	tenant   *tenant       // nil for a peer
+	admin    string        // address of Caddy's admin endpoint, while profiles are taken
 	took     time.Duration // to answer
 }
 
@@ -76,7 +77,11 @@ func newTarget(p *process, endpoint string, t *tenant, took time.Duration) (*tar
 	if err != nil {
 		return nil, errors.Join(err, p.stop())
 	}
-	return &target{process: p, endpoint: u, tenant: t, took: took}, nil
+	made := &target{process: p, endpoint: u, tenant: t, took: took}
+	if t != nil {
+		made.admin = t.admin
+	}
+	return made, nil
 }
 
 func (s *Suite) startPeerTarget(name string) func(context.Context) (*target, error) {
@@ -94,9 +99,20 @@ func (s *Suite) startCaddy(name string) func(context.Context) (*target, error) {
 	binary := map[string]string{"floor": "floor", "proxy": "caddy"}[name]
 	return func(ctx context.Context) (*target, error) {
 		env := []string{"KEY=" + s.file("key.pem"), "PROVIDER=http://" + s.providerHost, "PROVIDER_HOST=" + s.providerHost}
-		return s.startOther(ctx, name, env, func(port string) []string {
+		admin, err := s.adminAddress()
+		if err != nil {
+			return nil, err
+		}
+		if admin != "" {
+			env = append(env, "ADMIN=admin "+admin)
+		}
+		t, err := s.startOther(ctx, name, env, func(string) []string {
 			return []string{s.file(binary), "run", "--adapter", "caddyfile", "--config", filepath.Join(s.opts.Config, name+".Caddyfile")}
 		})
+		if err == nil {
+			t.admin = admin
+		}
+		return t, err
 	}
 }
 
