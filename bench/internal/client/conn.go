@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"syscall"
 	"time"
 )
 
@@ -68,13 +69,24 @@ func (c *Conn) Do(method, target string, fields []Field, body []byte) (*Reply, e
 	c.write(method, target, fields, body)
 	kept := c.conn != nil
 	reply, err := c.once(method)
-	if err != nil && kept && (errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed)) {
+	if kept && wasClosed(err) {
 		reply, err = c.once(method)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: %w", method, c.host, err)
 	}
 	return reply, nil
+}
+
+// wasClosed reports whether a request met a connection that the server had
+// closed. Had the server answered it all the same, it would count twice.
+func wasClosed(err error) bool {
+	for _, closed := range []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, syscall.ECONNRESET, syscall.EPIPE} {
+		if errors.Is(err, closed) {
+			return true
+		}
+	}
+	return false
 }
 
 func (c *Conn) write(method, target string, fields []Field, body []byte) {

@@ -34,7 +34,7 @@ func start(ctx context.Context, cpu, logFile string, env []string, command ...st
 		return nil, err
 	}
 	// taskset becomes the command, so that its process is the server's own.
-	cmd := exec.CommandContext(ctx, "taskset", append([]string{"-c", cpu}, command...)...)
+	cmd := exec.CommandContext(ctx, "taskset", append([]string{"-c", cpu}, command...)...) //nolint:gosec // starts what it measures
 	cmd.Env = append(os.Environ(), env...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
@@ -78,7 +78,7 @@ func answers(ctx context.Context, at *url.URL) bool {
 	if err != nil {
 		return false
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	if at.Scheme == "https" {
 		return true
 	}
