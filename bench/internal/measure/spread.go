@@ -28,13 +28,15 @@ func (s Spread) String() string {
 	return fmt.Sprintf("%s (%s..%s)", number(s.Median()), number(slices.Min(s)), number(slices.Max(s)))
 }
 
-// number shows three digits, and all those before the point.
+// number shows three digits or so, and all those before the point.
 func number(v float64) string {
 	switch {
 	case v >= 100:
 		return fmt.Sprintf("%.0f", v)
 	case v >= 10:
 		return fmt.Sprintf("%.1f", v)
+	case v > 0 && v < .1:
+		return fmt.Sprintf("%.4f", v)
 	}
 	return fmt.Sprintf("%.2f", v)
 }

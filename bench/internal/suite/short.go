@@ -22,6 +22,7 @@ func (s *Suite) Short(command string) (string, error) {
 	for _, r := range s.byCPU() {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", r.name, median(r.cpu), median(r.perSecond), median(r.p50), median(r.p99), median(r.idle))
 	}
+	s.writeOthers(&b)
 	b.WriteString("\n| authorization server, on disk when acknowledged | CPU µs | per second |\n|---|---|---|\n")
 	for _, r := range s.auth {
 		fmt.Fprintf(&b, "| %s | %s | %s |\n", r.name, median(r.cpu), median(r.perSecond))
