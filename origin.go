@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"golang.org/x/net/idna"
@@ -26,6 +27,17 @@ type origins struct {
 	// canonical is the origin that names the endpoint when nobody asks: in logs
 	// and as default of the realm.
 	canonical string
+
+	// last is what was worked out for the last good request: most have the same
+	// Host.
+	last atomic.Pointer[reached]
+}
+
+// reached is a scheme and Host that the endpoint answers to, with the origin
+// and its port. Whether the port fits is another matter.
+type reached struct {
+	scheme, hostport string
+	origin, port     string
 }
 
 // canonicalOrigin brings a scheme and a Host to the one form in which origins
@@ -86,21 +98,36 @@ var errForeignHost = errors.New("host is none of the endpoint's")
 // of returns the origin that a request is for, or errForeignHost.
 func (o *origins) of(r *http.Request) (string, error) {
 	scheme, hostport := requestOrigin(r)
+	at := o.last.Load()
+	if at == nil || at.scheme != scheme || at.hostport != hostport {
+		var err error
+		if at, err = o.reach(scheme, hostport); err != nil {
+			return "", err
+		}
+		o.last.Store(at)
+	}
+	if len(o.public) == 0 && !portFits(at.port, r) {
+		return "", errForeignHost
+	}
+	return at.origin, nil
+}
+
+func (o *origins) reach(scheme, hostport string) (*reached, error) {
 	origin, err := canonicalOrigin(scheme, hostport)
 	if err != nil {
-		return "", errForeignHost
+		return nil, errForeignHost
 	}
 	if len(o.public) > 0 {
-		return o.publicOrigin(origin)
+		if origin, err = o.publicOrigin(origin); err != nil {
+			return nil, err
+		}
+		return &reached{scheme: scheme, hostport: hostport, origin: origin}, nil
 	}
 	u, err := url.Parse(origin)
-	if err != nil {
-		return "", errForeignHost
+	if err != nil || !o.answers(u.Hostname()) {
+		return nil, errForeignHost
 	}
-	if !o.answers(u.Hostname()) || !portFits(u.Port(), r) {
-		return "", errForeignHost
-	}
-	return origin, nil
+	return &reached{scheme: scheme, hostport: hostport, origin: origin, port: u.Port()}, nil
 }
 
 // publicOrigin finds the configured origin that has the request's host. The

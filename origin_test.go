@@ -1,6 +1,15 @@
 package altermcp
 
-import "testing"
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
 
 func TestCanonicalOrigin(t *testing.T) {
 	for name, tc := range map[string]struct{ scheme, host, want string }{
@@ -70,4 +79,49 @@ func TestBrowserAllowed(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What is kept of the last request must not answer for another one.
+func TestOriginsOf(t *testing.T) {
+	listener := func(port int) context.Context {
+		return context.WithValue(t.Context(), http.LocalAddrContextKey, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
+	}
+	site := &origins{hosts: []string{"mcp.example.com", "localhost"}}
+	public := &origins{public: []string{"https://mcp.example.com"}}
+	for _, step := range []struct {
+		name string
+		o    *origins
+		tls  bool
+		host string
+		port int
+		want string
+	}{
+		{"a host of the site", site, true, "mcp.example.com", 443, "https://mcp.example.com"},
+		{"the same again", site, true, "mcp.example.com", 443, "https://mcp.example.com"},
+		{"the same without TLS", site, false, "mcp.example.com", 80, "http://mcp.example.com"},
+		{"another one", site, true, "localhost", 443, "https://localhost"},
+		{"a foreign one", site, true, "evil.example.com", 443, ""},
+		{"a port", site, false, "localhost:8000", 8000, "http://localhost:8000"},
+		{"the same port at another listener", site, false, "localhost:8000", 9000, ""},
+		{"a foreign one after it", site, false, "evil.example.com:8000", 8000, ""},
+		{"and the port again", site, false, "localhost:8000", 8000, "http://localhost:8000"},
+		{"a public URL", public, false, "mcp.example.com", 9000, "https://mcp.example.com"},
+		{"the same again", public, false, "mcp.example.com", 9000, "https://mcp.example.com"},
+		{"another than the public", public, false, "localhost", 9000, ""},
+	} {
+		r := httptest.NewRequestWithContext(caddyVars(listener(step.port)), "POST", "/mcp", nil)
+		r.Host = step.host
+		if step.tls {
+			r.TLS = new(tls.ConnectionState)
+		}
+		got, err := step.o.of(r)
+		if got != step.want || (err == nil) != (step.want != "") {
+			t.Errorf("%s: %q, %v, want %q", step.name, got, err, step.want)
+		}
+	}
+}
+
+// caddyVars returns a context as Caddy's server makes it.
+func caddyVars(ctx context.Context) context.Context {
+	return context.WithValue(ctx, caddyhttp.VarsCtxKey, map[string]any{})
 }

@@ -100,7 +100,7 @@ func (u *upstream) Do(caller *mcphandler.Caller, need mcphandler.Need, req *http
 		return u.base.RoundTrip(req) // a RoundTripper follows no redirect
 	}
 	grant := vaultclient.Request{UserID: caller.UserID, Provider: need.Provider, Scopes: need.Scopes}
-	resp, err := u.transports[need.Provider].RoundTrip(req.WithContext(vaultclient.WithRequest(req.Context(), grant)))
+	resp, err := u.transports[need.Provider].Send(req, grant)
 	var connect *vaultclient.ConnectError
 	switch {
 	case errors.As(err, &connect):

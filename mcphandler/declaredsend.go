@@ -36,7 +36,7 @@ func (d *Declared) send(ctx context.Context, caller *Caller, req *http.Request) 
 	if resp.ContentLength > d.maxResponse && req.Method != http.MethodHead {
 		return d.tooLong(), nil
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, d.maxResponse+1))
+	body, err := readAll(io.LimitReader(resp.Body, d.maxResponse+1), resp.ContentLength)
 	if int64(len(body)) > d.maxResponse {
 		return d.tooLong(), nil
 	}

@@ -1,11 +1,11 @@
 package mcphandler
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -133,11 +133,27 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *fai
 	return body, nil
 }
 
-// readAll reads body to its end. The length that the client states saves growing
-// the buffer, up to a size that a mere statement may cost.
+// readAll reads body to its end. The length that the other side states saves
+// growing the buffer, up to a size that a mere statement may cost; -1 is
+// unknown.
 func readAll(body io.Reader, length int64) ([]byte, error) {
-	var b bytes.Buffer
-	b.Grow(int(min(max(length, 0), 64<<10)) + bytes.MinRead)
-	_, err := b.ReadFrom(body)
-	return b.Bytes(), err
+	const unknown, most = 512, 64 << 10
+	size := int64(unknown)
+	if length >= 0 {
+		size = min(length, most) + 1 // room to find the end in
+	}
+	b := make([]byte, 0, size)
+	for {
+		n, err := body.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		if err == io.EOF {
+			return b, nil
+		}
+		if err != nil {
+			return b, err
+		}
+		if len(b) == cap(b) {
+			b = slices.Grow(b, unknown)
+		}
+	}
 }

@@ -1,11 +1,13 @@
 package mcphandler
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/iotest"
 )
 
 // Security MCP-20, MCP-21.
@@ -117,6 +119,29 @@ func TestBodyLimit(t *testing.T) {
 			f.handler.ServeHTTP(w, r)
 			if w.Code != test.status {
 				t.Errorf("status %d, want %d; body %s", w.Code, test.status, w.Body)
+			}
+		})
+	}
+}
+
+// However long a body is said to be, all of it is read, and no more is set aside
+// than a statement may cost.
+func TestReadAll(t *testing.T) {
+	text := strings.Repeat("0123456789", 20_000)
+	for name, length := range map[string]int64{
+		"unknown": -1, "none": 0, "too short": 10, "exact": int64(len(text)), "too long": 1 << 40,
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := readAll(iotest.HalfReader(strings.NewReader(text)), length)
+			if err != nil || string(got) != text {
+				t.Errorf("%d bytes, %v, want %d", len(got), err, len(text))
+			}
+			if got, err = readAll(strings.NewReader("x"), length); err != nil || string(got) != "x" || cap(got) > 100<<10 {
+				t.Errorf("%q in %d bytes, %v", got, cap(got), err)
+			}
+			got, err = readAll(io.MultiReader(strings.NewReader("x"), errReader{}), length)
+			if string(got) != "x" || !errors.Is(err, io.ErrUnexpectedEOF) {
+				t.Errorf("%q, %v, want x and the error", got, err)
 			}
 		})
 	}

@@ -40,8 +40,14 @@ var (
 // RoundTrip implements http.RoundTripper. A 401 leads to one renewal and one
 // retry; a second one, or one that cannot be retried, is a [*ConnectError].
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	grant, ok := req.Context().Value(requestKey{}).(Request)
-	if !ok || grant.UserID == "" || grant.Provider != t.Provider.Name {
+	grant, _ := req.Context().Value(requestKey{}).(Request)
+	return t.Send(req, grant)
+}
+
+// Send is RoundTrip for a caller that says itself whose grant the request
+// carries.
+func (t *Transport) Send(req *http.Request, grant Request) (*http.Response, error) {
+	if grant.UserID == "" || grant.Provider != t.Provider.Name {
 		return nil, t.refuse(req, ErrNoPerson)
 	}
 	if !hostAllowed(t.Provider.APIHosts, req.URL) {
@@ -95,17 +101,16 @@ func (t *Transport) refuse(req *http.Request, err error) error {
 
 // withCredential copies a request with the credential as its only Authorization
 // header, however the caller may have spelt one, and for the host of its URL.
+// The values of other headers are shared: nobody may change them.
 func withCredential(req *http.Request, body io.ReadCloser, cred *Credential) *http.Request {
-	out := req.Clone(req.Context())
+	out := req.WithContext(req.Context())
 	out.Body = body
 	out.Host = "" // that of the URL, which was checked
-	for name := range out.Header {
-		if strings.EqualFold(name, "Authorization") {
-			delete(out.Header, name)
+	out.Header = make(http.Header, len(req.Header)+1)
+	for name, values := range req.Header {
+		if !strings.EqualFold(name, "Authorization") {
+			out.Header[name] = values
 		}
-	}
-	if out.Header == nil {
-		out.Header = make(http.Header)
 	}
 	out.Header.Set("Authorization", "Bearer "+cred.Token.Reveal())
 	return out

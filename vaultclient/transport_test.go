@@ -109,7 +109,7 @@ func TestTransportAddsTheCredential(t *testing.T) {
 	if got := sent(); len(got) != 1 || len(got[0].auth) != 1 || got[0].auth[0] != "Bearer alice-0" || got[0].body != "body" {
 		t.Errorf("the API saw %v", got)
 	}
-	if req.Header.Get("Authorization") != "Bearer stolen" {
+	if req.Header.Get("Authorization") != "Bearer stolen" || len(req.Header) != 3 {
 		t.Error("the caller's request was changed")
 	}
 }

@@ -1,0 +1,112 @@
+package suite
+
+import (
+	"fmt"
+
+	"github.com/alter-mcp/caddy-alter-mcp/bench/internal/measure"
+)
+
+// bound is what the project has set itself: at most or at least a number, by
+// the median of the rounds.
+type bound struct {
+	what     string
+	limit    string // as people write it
+	atMost   float64
+	atLeast  float64 // where atMost is 0
+	measured measure.Spread
+}
+
+// verdict says whether the bound holds, or that it was not measured.
+func (b *bound) verdict() string {
+	switch median := b.measured.Median(); {
+	case len(b.measured) == 0:
+		return "not measured"
+	case b.atMost > 0 && median > b.atMost, b.atMost == 0 && median < b.atLeast:
+		return "**missed**"
+	}
+	return "held"
+}
+
+// bounds returns all there are, whether or not they were measured in this run.
+func (s *Suite) bounds() []bound {
+	var list []bound
+	ratio := func(a, b string, limit string, atMost float64) {
+		list = append(list, bound{
+			what: "CPU of " + a + " / " + b, limit: "≤ " + limit, atMost: atMost,
+			measured: s.ratio(a, b, func(r *row) measure.Spread { return r.cpu }),
+		})
+	}
+	for _, ours := range []string{oursModern, oursLegacy} {
+		ratio(ours, floor, "1.35", 1.35)
+		ratio(ours, bare, "2.2", 2.2)
+		ratio(ours, proxy, "1.15", 1.15)
+		ratio(ours, hand, "0.9", 0.9)
+	}
+	ratio(oursModern, sdkModern, "0.30", .3)
+	ratio(oursLegacy, sdkLegacy, "0.30", .3)
+	ratio(oursLegacy, fastMCP, "1/32 = 0.0313", 1./32)
+	ratio(oursTLS, oursModern, "1.10", 1.1)
+	list = append(list, bound{
+		what: "p99 at 50 calls/s of " + oursModern + " / " + proxy, limit: "≤ 1.5", atMost: 1.5,
+		measured: s.ratio(oursModern, proxy, func(r *row) measure.Spread { return r.open99 }),
+	})
+	list = append(list, s.startBounds()...)
+	list = append(list, s.authBounds()...)
+	return append(list, s.memoryBounds()...)
+}
+
+// ratio compares a figure of two systems; there is none where one of them was
+// not measured.
+func (s *Suite) ratio(a, b string, of func(*row) measure.Spread) measure.Spread {
+	x, y := s.row(a), s.row(b)
+	if x == nil || y == nil {
+		return nil
+	}
+	return ratios(of(x), of(y))
+}
+
+func (s *Suite) startBounds() []bound {
+	idle := bound{what: "MB at rest after the start, 256 people in the store", limit: "≤ 65", atMost: 65}
+	started := bound{what: "ms from the start to the first answer", limit: "≤ 250", atMost: 250}
+	if r := s.row(oursModern); r != nil {
+		idle.measured, started.measured = r.idle, r.started
+	}
+	return []bound{idle, started}
+}
+
+func (s *Suite) authBounds() []bound {
+	list := []bound{
+		{what: registerName + ": CPU µs", limit: "≤ 120", atMost: 120},
+		{what: registerName + ": per second", limit: "≥ 5000", atLeast: 5000},
+		{what: refreshName + ": CPU µs", limit: "≤ 180", atMost: 180},
+		{what: refreshName + ": per second", limit: "≥ 4000", atLeast: 4000},
+		{what: oidcLoginName + ": CPU µs", limit: "≤ 1100", atMost: 1100},
+		{what: metadataName + ": CPU µs", limit: "≤ 60", atMost: 60},
+	}
+	for _, r := range s.auth {
+		for i := range list {
+			switch list[i].what {
+			case r.name + ": CPU µs":
+				list[i].measured = r.cpu
+			case r.name + ": per second":
+				list[i].measured = r.perSecond
+			}
+		}
+	}
+	return list
+}
+
+func (s *Suite) memoryBounds() []bound {
+	people := s.opts.Crowd
+	first := bound{what: "first call with a token: CPU µs more than a later one", limit: "≤ 130", atMost: 130}
+	person := bound{what: "KB for one more person who has called", limit: "≤ 3", atMost: 3}
+	connected := bound{what: "KB for one more person with an idle connection", limit: "≤ 40", atMost: 40}
+	rest := bound{what: fmt.Sprintf("MB at rest after calls of %d people", people), limit: "≤ 90", atMost: 90}
+	if m := s.memory; m != nil {
+		first.measured = measure.Spread{m.firstCall - m.laterCall}
+		person.measured = measure.Spread{m.perPerson(m.afterFew, m.afterCrowd)}
+		connected.measured = measure.Spread{m.perPerson(m.connectedFew, m.connected)}
+		rest.measured = measure.Spread{m.afterCrowd}
+	}
+	return []bound{first, person, connected, rest}
+}

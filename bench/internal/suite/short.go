@@ -1,0 +1,54 @@
+package suite
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/alter-mcp/caddy-alter-mcp/bench/internal/measure"
+)
+
+// Short returns the rows that people who choose a server care for, as Markdown.
+// It needs a run of everything.
+func (s *Suite) Short(command string) (string, error) {
+	if s.opts.Quick || s.opts.Only != nil || s.opts.Skip != nil || len(s.rows) == 0 || len(s.auth) == 0 || s.memory == nil {
+		return "", errors.New("only a whole run has the short table")
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: `%s`, server on one core of %s. Median of %d rounds.\n\n",
+		time.Now().UTC().Format("2 January 2006"), command, machine(), s.opts.Rounds)
+	b.WriteString("| `tools/call` with the person's own token | CPU µs a call | calls/s | p50 ms | p99 ms | MB idle |\n|---|---|---|---|---|---|\n")
+	for _, r := range s.byCPU() {
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", r.name, median(r.cpu), median(r.perSecond), median(r.p50), median(r.p99), median(r.idle))
+	}
+	s.writeOthers(&b)
+	b.WriteString("\n| authorization server, on disk when acknowledged | CPU µs | per second |\n|---|---|---|\n")
+	for _, r := range s.auth {
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", r.name, median(r.cpu), median(r.perSecond))
+	}
+	m := s.memory
+	fmt.Fprintf(&b, "\n%d people who have called: %.0f MB, %.1f KB a person; with an idle connection each %.0f MB. The first answer comes %s ms after the start.\n",
+		m.crowd, m.afterCrowd, m.perPerson(m.afterFew, m.afterCrowd), m.connected, median(s.row(oursModern).started))
+	s.writeMissed(&b)
+	return b.String(), nil
+}
+
+// writeMissed says how many of the project's own bounds hold, and which do not.
+func (s *Suite) writeMissed(b *strings.Builder) {
+	var missed []string
+	list := s.bounds()
+	for _, m := range list {
+		if v := m.verdict(); v != "held" {
+			missed = append(missed, fmt.Sprintf("%s: %s, must be %s", m.what, m.measured, m.limit))
+		}
+	}
+	fmt.Fprintf(b, "\n%d of the project's %d own bounds hold.", len(list)-len(missed), len(list))
+	if len(missed) > 0 {
+		fmt.Fprintf(b, " Missed: %s.", strings.Join(missed, "; "))
+	}
+	b.WriteString("\n")
+}
+
+// median shows the median alone.
+func median(s measure.Spread) string { return measure.Spread{s.Median()}.String() }
