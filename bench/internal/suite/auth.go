@@ -104,8 +104,9 @@ func (s *Suite) authRound(ctx context.Context, identity string, rows []*authRow)
 		defer work.close()
 		for _, r := range rows {
 			var c *cost
+			profiled := s.profile(ctx, r.name, t.admin)
 			c, err = s.measureCost(p.pid(), measure.Plan{Workers: authWorkers, Calls: s.opts.Flows}, work.op(r.name))
-			if err != nil {
+			if err = errors.Join(err, <-profiled); err != nil {
 				err = fmt.Errorf("%s: %w", r.name, err)
 				break
 			}

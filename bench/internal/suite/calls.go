@@ -122,7 +122,7 @@ func (s *Suite) rounds(ctx context.Context, loads []*load) error {
 }
 
 func (s *Suite) measureRow(ctx context.Context, r *row, l *load) error {
-	profiled := s.profile(ctx, r, l.target)
+	profiled := s.profile(ctx, r.name, l.target.admin)
 	closed, err := s.run(ctx, l, measure.Plan{Workers: workers, Calls: s.calls(r)})
 	if err = errors.Join(err, <-profiled); err != nil {
 		return err

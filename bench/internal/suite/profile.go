@@ -25,24 +25,25 @@ func (s *Suite) adminAddress() (string, error) {
 	return "127.0.0.1:" + port, err
 }
 
-// profile takes profiles of CPU and of allocations of a Caddy while a load runs, if they are wanted. The profiler is Caddy's own, of its admin
+// profile takes profiles of CPU and of allocations of a Caddy while it does what
+// name says, if they are wanted. The profiler is Caddy's own, of its admin
 // endpoint.
-func (s *Suite) profile(ctx context.Context, r *row, t *target) <-chan error {
+func (s *Suite) profile(ctx context.Context, name, admin string) <-chan error {
 	done := make(chan error, 1)
-	if t.admin == "" {
+	if admin == "" {
 		close(done)
 		return done
 	}
-	name := strings.Map(func(c rune) rune {
-		if strings.ContainsRune(" ,", c) {
+	name = strings.Map(func(c rune) rune {
+		if strings.ContainsRune(" ,:/", c) {
 			return '_'
 		}
 		return c
-	}, r.name)
+	}, name)
 	go func() {
 		errs := make(chan error, 1)
-		go func() { errs <- s.saveProfile(ctx, t.admin, "allocs", name) }()
-		err := s.saveProfile(ctx, t.admin, "profile", name)
+		go func() { errs <- s.saveProfile(ctx, admin, "allocs", name) }()
+		err := s.saveProfile(ctx, admin, "profile", name)
 		done <- errors.Join(err, <-errs)
 	}()
 	return done
