@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync/atomic"
 )
 
@@ -93,11 +94,21 @@ func (w *writer) loop() {
 	defer close(w.ended)
 	batch := make([]*request, 0, maxBatch)
 	for first := range w.queue {
+		w.gather()
 		batch = w.collect(append(batch[:0], first))
 		if len(batch) > 0 {
 			w.run(batch)
 		}
 		clear(batch[:cap(batch)])
+	}
+}
+
+// gather lets those who are about to write come to the queue: what they have to
+// do until then costs less than a commit of their own.
+func (w *writer) gather() {
+	for waiting := -1; waiting < len(w.queue) && len(w.queue) < maxBatch; {
+		waiting = len(w.queue)
+		runtime.Gosched()
 	}
 }
 
