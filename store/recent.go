@@ -10,7 +10,7 @@ const (
 	// a write of another process is noticed; those of this one are at once.
 	recentFor = time.Second
 	// maxRecent bounds how many values are kept: they are some 500 bytes each.
-	maxRecent = 1 << 14
+	maxRecent = 1 << 12
 )
 
 // recent keeps what was read within the last second, for calls that come one
