@@ -16,6 +16,8 @@ type bound struct {
 	measured measure.Spread
 }
 
+const verdictHeld = "held"
+
 // verdict says whether the bound holds, or that it was not measured.
 func (b *bound) verdict() string {
 	switch median := b.measured.Median(); {
@@ -24,7 +26,7 @@ func (b *bound) verdict() string {
 	case b.atMost > 0 && median > b.atMost, b.atMost == 0 && median < b.atLeast:
 		return "**missed**"
 	}
-	return "held"
+	return verdictHeld
 }
 
 // bounds returns all there are, whether or not they were measured in this run.
