@@ -10,12 +10,13 @@ GO   ?= go
 help:
 	@sed -n 's/^# //p' Makefile
 
-run:
+run: build
 	@cat demo/welcome.txt
 	@mkdir -p .demo
-	$(GO) run ./cmd/caddy run --config demo/Caddyfile
+	exec $(WORK)/caddy run --config demo/Caddyfile
 
 build:
+	@mkdir -p $(WORK)
 	$(GO) build -o $(WORK)/caddy ./cmd/caddy
 
 test:

@@ -1,7 +1,9 @@
 package altermcp
 
 import (
+	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -48,7 +50,17 @@ type upstreamUser interface {
 
 // providerUser is a tool that needs a provider of the endpoint.
 type providerUser interface {
+	ToolName() string
+	// NeededProvider is the name of a provider, or "".
 	NeededProvider() string
+}
+
+// targetedTool is a tool whose requests carry a person's token to one host.
+type targetedTool interface {
+	providerUser
+	// Target has scheme and host; nil if there are no requests. It is asked
+	// after UseUpstream.
+	Target() *url.URL
 }
 
 // loadGuests loads the modules that the settings name.
@@ -86,7 +98,7 @@ func (h *Handler) loadGuests(ctx caddy.Context) error {
 func (h *Handler) loadIdentity(ctx caddy.Context) error {
 	switch len(h.IdentitiesRaw) {
 	case 0:
-		return fmt.Errorf("no identity: say how people log in, for example `identity local { user <name> <hash> }`")
+		return errors.New("no identity: say how people log in, for example by a block `identity local` with a line `user <name> <hash>`")
 	case 1:
 	default:
 		return fmt.Errorf("%d identities: one endpoint has exactly one, for now", len(h.IdentitiesRaw))
@@ -176,7 +188,7 @@ func (h *Handler) prepareTool(mod any) (mcphandler.Tool, error) {
 	}
 	if user, ok := mod.(providerUser); ok {
 		if name := user.NeededProvider(); name != "" && h.guests.providers[name] == nil {
-			return nil, fmt.Errorf("provider %q is not declared; there %s", name, known(h.guests.providers))
+			return nil, fmt.Errorf("tool %q: provider %q is not declared; there %s", user.ToolName(), name, known(h.guests.providers))
 		}
 	}
 	if user, ok := mod.(upstreamUser); ok {
@@ -184,7 +196,21 @@ func (h *Handler) prepareTool(mod any) (mcphandler.Tool, error) {
 			return nil, err
 		}
 	}
+	if targeted, ok := mod.(targetedTool); ok {
+		return tool, h.checkTarget(targeted)
+	}
 	return tool, nil
+}
+
+// checkTarget makes sure that a tool's requests may carry the token that it
+// needs: none would be sent.
+func (h *Handler) checkTarget(tool targetedTool) error {
+	provider, target := h.guests.providers[tool.NeededProvider()], tool.Target()
+	if provider == nil || target == nil || provider.Allows(target) {
+		return nil
+	}
+	return fmt.Errorf("tool %q: %s is none of the api_hosts of provider %s: %s",
+		tool.ToolName(), target, provider.Name, strings.Join(provider.APIHosts, ", "))
 }
 
 func known(providers map[string]*vaultclient.Provider) string {

@@ -62,6 +62,7 @@ func TestProvisionErrors(t *testing.T) {
 		"unknown preset":             {identityAlice + "provider x {\npreset nobody\n" + google + "}\n", "github, google, slack"},
 		"unknown service":            {identityAlice + "provider x {\n" + google + "}\n", "authorization_url"},
 		"tool without description":   {identityAlice + "tool a {\nrespond x\n}\n", "description"},
+		"tool of another host":       {identityAlice + "provider github {\nclient_id a\nclient_secret b\nscopes repo\n}\ntool a {\ndescription d\nprovider github\nget https://api.example.com/user\n}\n", `tool "a": https://api.example.com is none of the api_hosts of provider github: api.github.com`},
 		"tool of no provider":        {identityAlice + "tool a {\ndescription d\nprovider github\nget https://api.github.com/user\n}\n", `provider "github" is not declared`},
 		"two tools of one name":      {identityAlice + "tool a {\ndescription d\nrespond x\n}\ntool a {\ndescription d\nrespond x\n}\n", "a"},
 		"unknown placeholder":        {identityAlice + "tool a {\ndescription d\nrespond {arg.x}\n}\n", "{arg.x}"},

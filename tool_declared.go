@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"os"
 	"time"
 
@@ -72,6 +73,12 @@ func (t *DeclaredTool) Provision(caddy.Context) error {
 	return nil
 }
 
+// Target returns scheme and host of the tool's requests, or nil.
+func (t *DeclaredTool) Target() *url.URL { return t.tool.Target() }
+
+// ToolName implements providerUser.
+func (t *DeclaredTool) ToolName() string { return t.Name }
+
 // NeededProvider implements providerUser.
 func (t *DeclaredTool) NeededProvider() string { return t.Provider }
 
@@ -101,4 +108,5 @@ var (
 	_ upstreamUser          = (*DeclaredTool)(nil)
 	_ providerUser          = (*DeclaredTool)(nil)
 	_ ruledTool             = (*DeclaredTool)(nil)
+	_ targetedTool          = (*DeclaredTool)(nil)
 )

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -179,6 +180,15 @@ func trueOrNil(said bool) *bool {
 		return nil
 	}
 	return &said
+}
+
+// Target returns scheme and host of the tool's requests, which are fixed, or nil
+// for a tool that makes none.
+func (d *Declared) Target() *url.URL {
+	if d.request == nil {
+		return nil
+	}
+	return &url.URL{Scheme: d.request.url.scheme, Host: d.request.url.host}
 }
 
 // Describe implements [Tool].

@@ -58,7 +58,7 @@ func (db *DB) Reseal(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("storing keyset fingerprints: %w", err)
 	}
-	db.logger.Info("all that is stored is sealed by the current encryption key", zap.Int("rows", rows))
+	db.logger.Info("all that is stored is sealed by the current encryption key; older keys still open what clients and browsers hold", zap.Int("rows", rows))
 	return nil
 }
 

@@ -7,6 +7,9 @@ import (
 	"unicode/utf8"
 )
 
+// Allows reports whether requests to the host of u may carry a person's token.
+func (p *Provider) Allows(u *url.URL) bool { return hostAllowed(p.APIHosts, u) }
+
 // hostAllowed reports whether a URL may carry the provider's credential: its
 // host is one of the patterns, and it is https, except on loopback. A pattern
 // without a port means the default one of the scheme. International names match

@@ -50,7 +50,7 @@ func (t *Transport) Send(req *http.Request, grant Request) (*http.Response, erro
 	if grant.UserID == "" || grant.Provider != t.Provider.Name {
 		return nil, t.refuse(req, ErrNoPerson)
 	}
-	if !hostAllowed(t.Provider.APIHosts, req.URL) {
+	if !t.Provider.Allows(req.URL) {
 		return nil, t.refuse(req, fmt.Errorf("%w: %s", ErrForeignHost, req.URL.Host))
 	}
 	cred, err := t.Vault.Credential(req.Context(), grant)
