@@ -15,7 +15,6 @@ import (
 	"github.com/alter-mcp/caddy-alter-mcp/authserver"
 	"github.com/alter-mcp/caddy-alter-mcp/internal/web"
 	"github.com/alter-mcp/caddy-alter-mcp/mcphandler"
-	"github.com/alter-mcp/caddy-alter-mcp/vaultclient/local"
 )
 
 // sweepClientsEvery is how often clients that nobody uses are removed.
@@ -85,16 +84,15 @@ func (h *Handler) build(run *running, rootTaken bool) error {
 	if err != nil {
 		return err
 	}
-	vault, err := h.guests.vault.open(local.Config{
-		Endpoint: endpointOf, Providers: h.guests.providers, Store: realm, Sealer: run.state.sealer,
-		Browser: browser{auth, h}, Renewals: &run.state.renewals, Pages: run.pages, HTTP: h.guests.upstream.base,
-		LinkLifetime: time.Duration(h.lifetimes().ConnectLink), Record: metrics.countVault,
-		Logger: h.logger.Named("vault").With(run.endpointField(h)),
+	vault, err := h.guests.vault.open(&vaultHouse{
+		handler: h, providers: h.guests.providers, base: h.guests.upstream.base, state: run.state, realm: realm,
+		auth: auth, pages: run.pages, lifetime: time.Duration(h.lifetimes().ConnectLink),
+		logger: h.logger.Named("vault").With(run.endpointField(h)),
 	})
 	if err != nil {
 		return err
 	}
-	h.guests.upstream.use(vault)
+	h.guests.upstream.vault = vault
 	mcp, err := mcphandler.New(h.mcpConfig(run, auth, realm))
 	if err != nil {
 		return err

@@ -130,7 +130,7 @@ func (h *Handler) loadProviders() error {
 		}
 		h.guests.providers[p.Name] = resolved
 	}
-	h.guests.upstream = newUpstream(h.guests.providers)
+	h.guests.upstream = newUpstream()
 	return nil
 }
 

@@ -16,12 +16,13 @@ const modulePath = "github.com/alter-mcp/caddy-alter-mcp"
 // own, and who may know Caddy. Tests may import more.
 func TestImports(t *testing.T) {
 	own := map[string][]string{ // package to what it may import of this module
-		".":                           {"authserver", "mcphandler", "vaultclient", "vaultclient/local", "store", "internal/web"},
+		".":                           {"authserver", "mcphandler", "vaultclient", "vaultclient/connect", "vaultclient/local", "store", "internal/web"},
 		"authserver":                  {"internal/web"},
 		"authserver/storetest":        {"authserver"},
 		"mcphandler":                  nil,
 		"vaultclient":                 nil,
-		"vaultclient/local":           {"vaultclient", "internal/web"},
+		"vaultclient/connect":         {"internal/web"},
+		"vaultclient/local":           {"vaultclient", "vaultclient/connect", "internal/web"},
 		"vaultclient/local/storetest": {"vaultclient", "vaultclient/local"},
 		"store":                       {"authserver", "vaultclient", "vaultclient/local"},
 		"internal/web":                nil,

@@ -6,29 +6,13 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/alter-mcp/caddy-alter-mcp/mcphandler"
 	"github.com/alter-mcp/caddy-alter-mcp/vaultclient"
 	"github.com/alter-mcp/caddy-alter-mcp/vaultclient/local"
 )
 
 func init() {
 	caddy.RegisterModule(LocalVault{})
-}
-
-// vaultModule is a guest of http.alter_mcp.vaults: where grants are kept.
-type vaultModule interface {
-	open(cfg local.Config) (vault, error)
-}
-
-// vault is an open vault with its pages.
-type vault interface {
-	vaultclient.Vault
-	// ConnectURL returns the page where the person of req connects or widens a
-	// grant.
-	ConnectURL(endpoint string, req vaultclient.Request) (string, error)
-
-	ServeConnect(w http.ResponseWriter, r *http.Request)
-	ServeCallback(w http.ResponseWriter, r *http.Request)
-	ServeAccount(w http.ResponseWriter, r *http.Request)
 }
 
 // LocalVault keeps grants sealed in the endpoint's own store. It is the
@@ -57,10 +41,42 @@ func (v *LocalVault) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-func (v *LocalVault) open(cfg local.Config) (vault, error) { return local.New(cfg) }
+func (v *LocalVault) open(h *vaultHouse) (vault, error) {
+	vault, err := local.New(local.Config{
+		Endpoint: endpointOf, Providers: h.providers, Store: h.realm, Sealer: h.state.sealer,
+		Browser: h.browser(), Renewals: &h.state.renewals, Pages: h.pages, HTTP: h.base,
+		LinkLifetime: h.lifetime, Record: metrics.countVault, Logger: h.logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := &localVault{Vault: vault, transports: make(map[string]*vaultclient.Transport, len(h.providers))}
+	for name, p := range h.providers {
+		out.transports[name] = &vaultclient.Transport{Provider: p, Vault: vault, Base: h.base}
+	}
+	return out, nil
+}
+
+// localVault is the embedded vault of an endpoint that serves.
+type localVault struct {
+	*local.Vault
+	transports map[string]*vaultclient.Transport
+}
+
+// Send implements vault.
+func (v *localVault) Send(caller *mcphandler.Caller, need mcphandler.Need, req *http.Request) (*http.Response, error) {
+	transport := v.transports[need.Provider]
+	grant := vaultclient.Request{UserID: caller.UserID, Provider: need.Provider, Scopes: need.Scopes}
+	resp, err := transport.Send(req, grant)
+	if err != nil {
+		return nil, vaultError(err, transport.Provider, func() (string, error) { return v.ConnectURL(caller.Endpoint, grant) })
+	}
+	return resp, nil
+}
 
 // Interface guards
 var (
 	_ caddyfile.Unmarshaler = (*LocalVault)(nil)
 	_ vaultModule           = (*LocalVault)(nil)
+	_ vault                 = (*localVault)(nil)
 )

@@ -12,7 +12,7 @@ import (
 	"github.com/alter-mcp/caddy-alter-mcp/authserver"
 	"github.com/alter-mcp/caddy-alter-mcp/mcphandler"
 	"github.com/alter-mcp/caddy-alter-mcp/vaultclient"
-	"github.com/alter-mcp/caddy-alter-mcp/vaultclient/local"
+	"github.com/alter-mcp/caddy-alter-mcp/vaultclient/connect"
 )
 
 // This file joins the packages that do not know each other. No decision is
@@ -65,27 +65,14 @@ func bearerToken(r *http.Request) (string, error) {
 	return token, nil
 }
 
-// upstream sends tools' requests with the grants of the vault.
+// upstream sends tools' requests, with the grants of the vault where they need
+// one.
 type upstream struct {
-	providers map[string]*vaultclient.Provider
-	base      http.RoundTripper
-	// Set when the endpoint starts, before any tool is called.
-	vault      vault
-	transports map[string]*vaultclient.Transport
+	base  http.RoundTripper
+	vault vault // set when the endpoint starts, before any tool is called
 }
 
-func newUpstream(providers map[string]*vaultclient.Provider) *upstream {
-	return &upstream{providers: providers, base: vaultclient.NewBase()}
-}
-
-// use gives the upstream its vault.
-func (u *upstream) use(v vault) {
-	u.vault = v
-	u.transports = make(map[string]*vaultclient.Transport, len(u.providers))
-	for name, p := range u.providers {
-		u.transports[name] = &vaultclient.Transport{Provider: p, Vault: v, Base: u.base}
-	}
-}
+func newUpstream() *upstream { return &upstream{base: vaultclient.NewBase()} }
 
 // closeIdle closes connections that nobody uses, at the end of a configuration.
 func (u *upstream) closeIdle() {
@@ -99,28 +86,7 @@ func (u *upstream) Do(caller *mcphandler.Caller, need mcphandler.Need, req *http
 	if need.Provider == "" {
 		return u.base.RoundTrip(req) // a RoundTripper follows no redirect
 	}
-	grant := vaultclient.Request{UserID: caller.UserID, Provider: need.Provider, Scopes: need.Scopes}
-	resp, err := u.transports[need.Provider].Send(req, grant)
-	var connect *vaultclient.ConnectError
-	switch {
-	case errors.As(err, &connect):
-		return nil, u.connectError(caller, grant, connect)
-	case errors.Is(err, vaultclient.ErrUnavailable):
-		return nil, &mcphandler.ToolError{
-			Message: u.providers[need.Provider].Title + " cannot be reached at the moment. Try again in a minute.", Cause: err,
-		}
-	}
-	return resp, err
-}
-
-func (u *upstream) connectError(caller *mcphandler.Caller, grant vaultclient.Request, cause *vaultclient.ConnectError) error {
-	link, err := u.vault.ConnectURL(caller.Endpoint, grant)
-	if err != nil {
-		return fmt.Errorf("making a link to connect: %w", err)
-	}
-	return &mcphandler.ConnectError{
-		Provider: grant.Provider, Title: u.providers[grant.Provider].Title, Reason: cause.Reason, URL: link,
-	}
+	return u.vault.Send(caller, need, req)
 }
 
 // browser tells the vault's pages who is logged in.
@@ -129,11 +95,11 @@ type browser struct {
 	rules  *Handler
 }
 
-// Person implements [local.Browser].
-func (b browser) Person(w http.ResponseWriter, r *http.Request) (local.Person, bool) {
+// Person implements [connect.Browser].
+func (b browser) Person(w http.ResponseWriter, r *http.Request) (connect.Person, bool) {
 	p, ok := b.server.Person(w, r)
 	may := func(provider string) bool { return b.rules.admitToProvider(p.User, provider) }
-	return local.Person{UserID: p.UserID, Name: p.Name, Email: p.Email, Session: p.Session, May: may}, ok
+	return connect.Person{UserID: p.UserID, Name: p.Name, Email: p.Email, Session: p.Session, May: may}, ok
 }
 
 // recordCall counts a tools/call and writes its audit line. providers are the

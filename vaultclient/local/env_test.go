@@ -21,6 +21,7 @@ import (
 	"github.com/alter-mcp/caddy-alter-mcp/internal/web"
 	"github.com/alter-mcp/caddy-alter-mcp/store"
 	"github.com/alter-mcp/caddy-alter-mcp/vaultclient"
+	"github.com/alter-mcp/caddy-alter-mcp/vaultclient/connect"
 	"github.com/alter-mcp/caddy-alter-mcp/vaultclient/local"
 )
 
@@ -157,13 +158,13 @@ func show(w http.ResponseWriter, status int, page any) {
 // cookie "session" names.
 type cookieBrowser struct{}
 
-func (cookieBrowser) Person(w http.ResponseWriter, r *http.Request) (local.Person, bool) {
+func (cookieBrowser) Person(w http.ResponseWriter, r *http.Request) (connect.Person, bool) {
 	c, err := r.Cookie("user")
 	if err != nil {
 		http.Redirect(w, r, "/mcp/login", http.StatusFound)
-		return local.Person{}, false
+		return connect.Person{}, false
 	}
-	who := local.Person{UserID: c.Value, Name: "Name of " + c.Value, Email: c.Value + "@example.com", Session: "session of " + c.Value}
+	who := connect.Person{UserID: c.Value, Name: "Name of " + c.Value, Email: c.Value + "@example.com", Session: "session of " + c.Value}
 	if c, err := r.Cookie("session"); err == nil {
 		who.Session = c.Value
 	}

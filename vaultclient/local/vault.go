@@ -15,8 +15,8 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/alter-mcp/caddy-alter-mcp/internal/web"
 	"github.com/alter-mcp/caddy-alter-mcp/vaultclient"
+	"github.com/alter-mcp/caddy-alter-mcp/vaultclient/connect"
 )
 
 // Config configures a [Vault]. Zero values mean the documented default.
@@ -29,11 +29,11 @@ type Config struct {
 	// Store keeps the grants. Required.
 	Store Store
 	// Sealer protects what travels through browsers. Required.
-	Sealer Sealer
+	Sealer connect.Sealer
 	// Browser tells who is logged in. Required.
-	Browser Browser
+	Browser connect.Browser
 	// Pages renders what people see. Required.
-	Pages Pages
+	Pages connect.Pages
 	// HTTP sends requests to token endpoints. Required.
 	HTTP http.RoundTripper
 
@@ -58,42 +58,11 @@ type Config struct {
 	Now func() time.Time
 }
 
-// Sealer encrypts and authenticates what travels through a browser; ad is bound
-// to the record and not part of it.
-type Sealer interface {
-	Seal(plaintext, ad []byte) ([]byte, error)
-	Open(sealed, ad []byte) ([]byte, error)
-}
-
-// Browser tells who is logged in in the browser that sent a request.
-type Browser interface {
-	// Person returns who it is. When nobody is, it has answered with a login
-	// that comes back to the same URL, and returns false.
-	Person(w http.ResponseWriter, r *http.Request) (Person, bool)
-}
-
-// Person is who is logged in in a browser.
-type Person struct {
-	UserID  string
-	Name    string
-	Email   string
-	Session string // opaque id of the login, which forms are bound to
-	// May reports whether the person may use a provider; nil means any.
-	May func(provider string) bool
-}
-
-// may reports whether the person may use a provider.
-func (p *Person) may(provider string) bool { return p.May == nil || p.May(provider) }
-
-// Pages renders pages; [web.Pages] does.
-type Pages interface {
-	Connect(w http.ResponseWriter, r *http.Request, p web.Connect)
-	Account(w http.ResponseWriter, r *http.Request, p web.Account)
-	Message(w http.ResponseWriter, r *http.Request, p web.Message)
-}
-
 // Vault is the embedded vault of one endpoint. It is safe for concurrent use.
 type Vault struct {
+	// The pages: ServeConnect, ServeCallback and ServeAccount.
+	*connect.Handler
+
 	cfg Config
 	log *zap.Logger
 }
@@ -103,29 +72,17 @@ var _ vaultclient.Vault = (*Vault)(nil)
 // New returns a vault, or an error that names the setting that is missing or out
 // of bounds.
 func New(cfg Config) (*Vault, error) {
-	for name, missing := range map[string]bool{
-		"Endpoint": cfg.Endpoint == nil, "Store": cfg.Store == nil, "Sealer": cfg.Sealer == nil,
-		"Browser": cfg.Browser == nil, "Pages": cfg.Pages == nil, "HTTP": cfg.HTTP == nil,
-	} {
-		if missing {
-			return nil, errors.New("local vault: " + name + " is required")
-		}
+	if cfg.Store == nil {
+		return nil, errors.New("local vault: Store is required")
 	}
-	for _, l := range []struct {
-		name          string
-		value         *time.Duration
-		standard, max time.Duration
-	}{
-		{"link lifetime", &cfg.LinkLifetime, 15 * time.Minute, time.Hour},
-		{"attempt lifetime", &cfg.AttemptLifetime, 10 * time.Minute, time.Hour},
-		{"refresh ahead", &cfg.RefreshAhead, time.Minute, time.Hour},
-	} {
-		if *l.value == 0 {
-			*l.value = l.standard
-		}
-		if *l.value < 0 || *l.value > l.max {
-			return nil, fmt.Errorf("local vault: %s %v: want more than 0 and at most %v", l.name, *l.value, l.max)
-		}
+	if cfg.HTTP == nil {
+		return nil, errors.New("local vault: HTTP is required")
+	}
+	if cfg.RefreshAhead == 0 {
+		cfg.RefreshAhead = time.Minute
+	}
+	if cfg.RefreshAhead < 0 || cfg.RefreshAhead > time.Hour {
+		return nil, fmt.Errorf("local vault: refresh ahead %v: want more than 0 and at most 1h", cfg.RefreshAhead)
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()
@@ -136,7 +93,24 @@ func New(cfg Config) (*Vault, error) {
 	if cfg.Renewals == nil {
 		cfg.Renewals = new(Renewals)
 	}
-	return &Vault{cfg: cfg, log: cfg.Logger}, nil
+	v := &Vault{cfg: cfg, log: cfg.Logger}
+	var err error
+	v.Handler, err = connect.New(connect.Config{
+		Name: "local vault", Endpoint: cfg.Endpoint, Grants: grants{v}, Sealer: cfg.Sealer, Browser: cfg.Browser,
+		Pages: cfg.Pages, Once: cfg.Store, LinkLifetime: cfg.LinkLifetime, AttemptLifetime: cfg.AttemptLifetime,
+		Logger: cfg.Logger, Now: cfg.Now,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("local vault: %w", err)
+	}
+	return v, nil
+}
+
+// ConnectURL returns the page of the endpoint where the person of req connects
+// an account, or widens what was granted. It works for that person alone, until
+// LinkLifetime is over.
+func (v *Vault) ConnectURL(endpoint string, req vaultclient.Request) (string, error) {
+	return v.URL(endpoint, &connect.Link{UserID: req.UserID, Provider: req.Provider, Label: req.Label, Scopes: req.Scopes})
 }
 
 // Credential implements [vaultclient.Vault].
