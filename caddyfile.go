@@ -1,6 +1,7 @@
 package altermcp
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 
@@ -51,6 +52,7 @@ func parseDirective(d httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 //	    identity         <type> ...
 //	    allow            email|domain|group|subject <value>... or any
 //	    deny             email|domain|group|subject <value>...
+//	    api_key          <key>
 //	    vault            <type> ...
 //	    provider         <name> { ... }
 //	    tool             <name> [<type>] { ... }
@@ -81,7 +83,30 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			return err
 		}
 	}
+	if _, short := seen["api_key"]; short && len(h.IdentitiesRaw) == 0 {
+		h.IdentitiesRaw = []json.RawMessage{caddyconfig.JSONModuleObject(AlterIdentity{}, "type", "alter", nil)}
+	}
 	return nil
+}
+
+// unmarshalAPIKey reads the short form for Alter: it stands for a vault, and for
+// an identity too where there is no other.
+func (h *Handler) unmarshalAPIKey(d *caddyfile.Dispenser) error {
+	if h.VaultRaw != nil {
+		return d.Err("api_key stands for vault alter, and there is a vault already; put the key there")
+	}
+	var v AlterVault
+	err := oneArg(d, &v.APIKey)
+	h.VaultRaw = caddyconfig.JSONModuleObject(v, "type", "alter", nil)
+	return err
+}
+
+func (h *Handler) unmarshalVault(d *caddyfile.Dispenser) (err error) {
+	if h.VaultRaw != nil { // a second vault is found before
+		return d.Err("vault: api_key stands for vault alter already; put the key there in its place")
+	}
+	h.VaultRaw, err = guest(d, "vaults")
+	return err
 }
 
 // unmarshalEncryptionKey reads the current key and those before it.
@@ -106,7 +131,8 @@ func (h *Handler) unmarshalSetting(d *caddyfile.Dispenser, seen once) error {
 		"origin":           func(d *caddyfile.Dispenser) error { return manyArgs(d, &h.Origins) },
 		"encryption_key":   h.unmarshalEncryptionKey,
 		"store":            func(d *caddyfile.Dispenser) (err error) { h.StoreRaw, err = guest(d, "stores"); return },
-		"vault":            func(d *caddyfile.Dispenser) (err error) { h.VaultRaw, err = guest(d, "vaults"); return },
+		"api_key":          h.unmarshalAPIKey,
+		"vault":            h.unmarshalVault,
 		"registration":     h.unmarshalRegistration,
 		"client_documents": h.unmarshalClientDocuments,
 		"consent":          h.unmarshalConsent,
@@ -126,7 +152,7 @@ func (h *Handler) unmarshalSetting(d *caddyfile.Dispenser, seen once) error {
 	}
 	parse := settings[name]
 	if parse == nil {
-		return unknown(d, "alter_mcp", "allow", "client_documents", "consent", "deny", "encryption_key", "identity", "instructions",
+		return unknown(d, "alter_mcp", "allow", "api_key", "client_documents", "consent", "deny", "encryption_key", "identity", "instructions",
 			"legacy_root", "lifetimes", "limits", "name", "origin", "provider", "public_url", "realm", "registration",
 			"root", "store", "tool", "vault")
 	}

@@ -26,6 +26,7 @@ type guests struct {
 	identity  identityModule
 	vault     vaultModule
 	providers map[string]*vaultclient.Provider
+	hostless  map[string]bool // providers without hosts of their own
 	tools     mcphandler.Source
 	toolNeeds map[string]string // tools with the provider that each needs, if any
 	upstream  *upstream
@@ -40,6 +41,11 @@ type identityModule interface {
 	// endpoint of the realm, is one of this identity. It is asked for each new
 	// token that is verified and makes no request.
 	Knows(issuer, subject string) bool
+}
+
+// vaultUser is an identity that may share the settings of the vault.
+type vaultUser interface {
+	UseVault(v vaultModule) error
 }
 
 // upstreamUser is a tool that makes requests. It is given the way to send them
@@ -89,6 +95,11 @@ func (h *Handler) loadGuests(ctx caddy.Context) error {
 	if err := h.loadIdentity(ctx); err != nil {
 		return err
 	}
+	if user, ok := g.identity.(vaultUser); ok {
+		if err := user.UseVault(g.vault); err != nil {
+			return err
+		}
+	}
 	if err := h.loadProviders(); err != nil {
 		return err
 	}
@@ -116,9 +127,9 @@ func (h *Handler) loadIdentity(ctx caddy.Context) error {
 }
 
 func (h *Handler) loadProviders() error {
-	h.guests.providers = make(map[string]*vaultclient.Provider)
+	h.guests.providers, h.guests.hostless = make(map[string]*vaultclient.Provider), make(map[string]bool)
 	for i, p := range h.Providers {
-		resolved, err := p.resolve()
+		resolved, err := p.resolve(h.guests.vault.ownsClients())
 		if err == nil {
 			err = p.Rules.check()
 		}
@@ -128,10 +139,39 @@ func (h *Handler) loadProviders() error {
 		if h.guests.providers[p.Name] != nil {
 			return fmt.Errorf("provider %d: the name %s is taken", i, p.Name)
 		}
-		h.guests.providers[p.Name] = resolved
+		h.addProvider(resolved)
 	}
 	h.guests.upstream = newUpstream()
 	return nil
+}
+
+func (h *Handler) addProvider(p *vaultclient.Provider) {
+	h.guests.providers[p.Name] = p
+	h.guests.hostless[p.Name] = len(p.APIHosts) == 0
+}
+
+// impliedProvider declares a provider that a tool names, where the vault has all
+// that is needed for it.
+func (h *Handler) impliedProvider(tool providerUser) error {
+	name := tool.NeededProvider()
+	if name == "" || h.guests.providers[name] != nil || !h.guests.vault.ownsClients() {
+		return nil
+	}
+	p, err := (&Provider{Name: name}).resolve(true)
+	if err != nil {
+		return fmt.Errorf("tool %q: provider %w", tool.ToolName(), err)
+	}
+	h.addProvider(p)
+	return nil
+}
+
+// widen lets a provider for which no hosts are named have that of a tool. The
+// operator wrote both, and no template reaches a tool's host.
+func (h *Handler) widen(tool targetedTool) {
+	p, target := h.guests.providers[tool.NeededProvider()], tool.Target()
+	if p != nil && target != nil && h.guests.hostless[p.Name] && !p.Allows(target) {
+		p.APIHosts = append(p.APIHosts, target.Host)
+	}
 }
 
 func (h *Handler) loadTools(ctx caddy.Context) error {
@@ -187,6 +227,9 @@ func (h *Handler) prepareTool(mod any) (mcphandler.Tool, error) {
 		}
 	}
 	if user, ok := mod.(providerUser); ok {
+		if err := h.impliedProvider(user); err != nil {
+			return nil, err
+		}
 		if name := user.NeededProvider(); name != "" && h.guests.providers[name] == nil {
 			return nil, fmt.Errorf("tool %q: provider %q is not declared; there %s", user.ToolName(), name, known(h.guests.providers))
 		}
@@ -197,6 +240,7 @@ func (h *Handler) prepareTool(mod any) (mcphandler.Tool, error) {
 		}
 	}
 	if targeted, ok := mod.(targetedTool); ok {
+		h.widen(targeted)
 		return tool, h.checkTarget(targeted)
 	}
 	return tool, nil

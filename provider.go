@@ -1,6 +1,7 @@
 package altermcp
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -31,8 +32,9 @@ type Provider struct {
 	Rules
 }
 
-// resolve fills in the preset and the secrets.
-func (p *Provider) resolve() (*vaultclient.Provider, error) {
+// resolve fills in the preset and the secrets. A vault that has clients of its
+// own at the providers needs no more than the name.
+func (p *Provider) resolve(vaultHasClient bool) (*vaultclient.Provider, error) {
 	if p.Name == "" || strings.Trim(strings.ToLower(p.Name), "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
 		return nil, fmt.Errorf("name %q: want letters, digits, - and _", p.Name)
 	}
@@ -49,6 +51,12 @@ func (p *Provider) resolve() (*vaultclient.Provider, error) {
 	}
 	if out.Title == "" {
 		out.Title = p.Name
+	}
+	if vaultHasClient {
+		if p.ClientID != "" || p.ClientSecret != "" {
+			return nil, errors.New("client_id and client_secret are the vault's own; remove them")
+		}
+		return &out, out.ValidateHosts() // without any, those of the tools
 	}
 	var err error
 	if out.ClientID, err = expandSecret("client_id", p.ClientID); err != nil {

@@ -18,6 +18,9 @@ import (
 
 // vaultModule is a guest of http.alter_mcp.vaults: where grants are kept.
 type vaultModule interface {
+	// ownsClients says that the OAuth clients at the providers are the vault's
+	// own, and not the operator's.
+	ownsClients() bool
 	// open begins to serve an endpoint. It reaches for nothing yet.
 	open(house *vaultHouse) (vault, error)
 }

@@ -41,6 +41,8 @@ func (v *LocalVault) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return nil
 }
 
+func (v *LocalVault) ownsClients() bool { return false }
+
 func (v *LocalVault) open(h *vaultHouse) (vault, error) {
 	vault, err := local.New(local.Config{
 		Endpoint: endpointOf, Providers: h.providers, Store: h.realm, Sealer: h.state.sealer,

@@ -61,6 +61,11 @@ func (l *Login) Save(w http.ResponseWriter, r *http.Request, state any) error {
 	return l.server.saveAttempt(w, r, l.attempt)
 }
 
+// saved reads what [Login.Save] wrote; false if there is nothing.
+func (l *Login) saved(state any) bool {
+	return len(l.State) > 0 && json.Unmarshal(l.State, state) == nil
+}
+
 // takeAnswer reports whether this is the first answer of an identity provider to
 // this login.
 func (l *Login) takeAnswer(ctx context.Context) (bool, error) {

@@ -137,6 +137,7 @@ func allowedURL(u *url.URL, loopback bool) bool {
 type OIDCIdentity struct {
 	cfg       OIDCConfig
 	http      *http.Client
+	claims    claimReader
 	discovery discovery
 }
 
@@ -147,7 +148,10 @@ func NewOIDCIdentity(cfg OIDCConfig) (*OIDCIdentity, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	o := &OIDCIdentity{cfg: cfg, http: newOIDCClient(cfg.Transport)}
+	o := &OIDCIdentity{
+		cfg: cfg, http: newOIDCClient(cfg.Transport),
+		claims: claimReader{cfg.GroupsClaim, cfg.TrustEmail, cfg.Logger},
+	}
 	o.discovery = discovery{fetch: o.discover, now: cfg.Now, log: cfg.Logger}
 	return o, nil
 }

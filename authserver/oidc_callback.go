@@ -187,7 +187,7 @@ func (o *OIDCIdentity) personOf(ctx context.Context, p *oidcProvider, token *oau
 			return nil, err
 		}
 	}
-	return &Person{Issuer: p.issuer, Subject: subject, Profile: o.profile(known, more)}, nil
+	return &Person{Issuer: p.issuer, Subject: subject, Profile: o.claims.profile(known, more)}, nil
 }
 
 // checkIDToken does what is left of OpenID Connect Core 1.0 section 3.1.3.7

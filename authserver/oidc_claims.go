@@ -56,8 +56,15 @@ func (c claims) list(name string) []string {
 	return texts
 }
 
-// profile reads who a person is from the ID token and from what userinfo added.
-func (o *OIDCIdentity) profile(token, userinfo claims) Profile {
+// claimReader reads who a person is from the claims of an identity provider.
+type claimReader struct {
+	groupsClaim string
+	trustEmail  bool
+	log         *zap.Logger
+}
+
+// profile reads the claims of the ID token and those that userinfo added.
+func (r claimReader) profile(token, userinfo claims) Profile {
 	var p Profile
 	for _, source := range []claims{token, userinfo} {
 		address := source.text("email")
@@ -73,12 +80,12 @@ func (o *OIDCIdentity) profile(token, userinfo claims) Profile {
 				p.Name = source.text(name)
 			}
 		}
-		if source[o.cfg.GroupsClaim] != nil && p.Groups == nil {
-			p.Groups = source.list(o.cfg.GroupsClaim)
+		if source[r.groupsClaim] != nil && p.Groups == nil {
+			p.Groups = source.list(r.groupsClaim)
 		}
 	}
-	p.EmailVerified = p.Email != "" && (p.EmailVerified || o.cfg.TrustEmail)
-	p.Claims = o.kept(token)
+	p.EmailVerified = p.Email != "" && (p.EmailVerified || r.trustEmail)
+	p.Claims = r.kept(token)
 	return p
 }
 
@@ -93,7 +100,7 @@ func addressOf(address string) string {
 
 // kept returns the claims about the person, the small ones first, as far as
 // they go into maxClaims.
-func (o *OIDCIdentity) kept(token claims) map[string]any {
+func (r claimReader) kept(token claims) map[string]any {
 	size := make(map[string]int, len(token))
 	for name, value := range token {
 		b, err := json.Marshal(map[string]any{name: value})
@@ -107,7 +114,7 @@ func (o *OIDCIdentity) kept(token claims) map[string]any {
 	kept, left := make(map[string]any, len(names)), maxClaims
 	for i, name := range names {
 		if left -= size[name]; left < 0 {
-			o.cfg.Logger.Warn("claims of an ID token are too large to be kept", zap.Strings("claims", names[i:]), zap.Int("most_bytes", maxClaims))
+			r.log.Warn("claims of an ID token are too large to be kept", zap.Strings("claims", names[i:]), zap.Int("most_bytes", maxClaims))
 			break
 		}
 		kept[name] = token[name]

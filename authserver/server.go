@@ -127,6 +127,7 @@ type Sealer interface {
 type Pages interface {
 	Consent(w http.ResponseWriter, r *http.Request, p web.Consent)
 	Login(w http.ResponseWriter, r *http.Request, status int, p web.Login)
+	Wait(w http.ResponseWriter, r *http.Request, p web.Wait)
 	Message(w http.ResponseWriter, r *http.Request, p web.Message)
 }
 

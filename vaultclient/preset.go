@@ -87,6 +87,15 @@ func (p *Provider) Validate() error {
 	return errors.Join(p.validateClient(), p.validateURLs(), p.validateHosts(), p.validateParams())
 }
 
+// ValidateHosts is Validate for a provider whose OAuth client another has: of
+// what is used then only the hosts can be wrong. None are no error.
+func (p *Provider) ValidateHosts() error {
+	if len(p.APIHosts) == 0 {
+		return nil
+	}
+	return p.validateHosts()
+}
+
 func (p *Provider) validateClient() error {
 	var errs []error
 	if p.ClientID == "" {

@@ -47,7 +47,7 @@ func New(s Site) (*Pages, error) {
 		site: s, templates: make(map[string]*template.Template),
 		stylesheet: stylesheet, hash: hex.EncodeToString(sum[:16]),
 	}
-	for _, name := range []string{"consent", "login", "connect", "account", "message"} {
+	for _, name := range []string{"consent", "login", "wait", "connect", "account", "message"} {
 		layout, err := base.Clone()
 		if err != nil {
 			return nil, fmt.Errorf("copying the layout: %w", err)
@@ -88,6 +88,15 @@ func (p *Pages) Login(w http.ResponseWriter, _ *http.Request, status int, l Logi
 		title = "Error: " + title // screen readers say the title first
 	}
 	p.render(w, status, "login", title, l.Form.Targets, l)
+}
+
+// Wait answers with a page that leads to a login elsewhere. The browser asks for
+// Next at once, and shows this page until that is answered: by a redirect, or by
+// this page again. A header does it, for the pages have no scripts; unlike a
+// delayed refresh it leaves nobody too little time to read (WCAG 2.2, 2.2.1).
+func (p *Pages) Wait(w http.ResponseWriter, _ *http.Request, wait Wait) {
+	w.Header().Set("Refresh", "0; url="+wait.Next)
+	p.render(w, http.StatusOK, "wait", "Log in", nil, wait)
 }
 
 // Connect answers with the question whether the server may act for a person at

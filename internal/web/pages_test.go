@@ -98,6 +98,19 @@ func TestPagesAreSafeAndAccessible(t *testing.T) {
 	}
 }
 
+// The one link that leads elsewhere opens a tab that cannot reach back, and the
+// page goes on by itself.
+func TestWaitLeadsToTheLogin(t *testing.T) {
+	resp := record(states(newPages(t))["wait_for_a_client"])
+	if got, want := resp.Header.Get("Refresh"), "0; url=/mcp/login?state=1&wait="; got != want {
+		t.Errorf("Refresh: %q, want %q", got, want)
+	}
+	want := `href="` + html.EscapeString(loginURL) + `" target="_blank" rel="noopener noreferrer"`
+	if body := read(t, resp); !strings.Contains(body, want) {
+		t.Errorf("page lacks %s", want)
+	}
+}
+
 func checkAttribute(t *testing.T, tag string, a html.Attribute) {
 	t.Helper()
 	if strings.HasPrefix(a.Key, "on") || a.Key == "style" || a.Key == "http-equiv" {
@@ -105,7 +118,7 @@ func checkAttribute(t *testing.T, tag string, a html.Attribute) {
 	}
 	switch a.Key {
 	case "src", "href", "action", "formaction":
-		if !strings.HasPrefix(a.Val, "/mcp/") {
+		if !strings.HasPrefix(a.Val, "/mcp/") && (tag != "a" || a.Val != loginURL) {
 			t.Errorf("<%s %s=%q> leads elsewhere", tag, a.Key, a.Val)
 		}
 	}

@@ -10,6 +10,9 @@ import (
 
 const hostile = "<script>alert(1)</script>\" onmouseover=\"x\u202egpj.exe\u2066\u200b"
 
+// loginURL is the page of a login elsewhere.
+const loginURL = "https://login.acme.example/authorize?state=1&x=%22"
+
 func newPages(t *testing.T) *Pages {
 	t.Helper()
 	pages, err := New(Site{Name: "Acme Tools", Path: "/mcp"})
@@ -40,6 +43,10 @@ func states(p *Pages) map[string]func(http.ResponseWriter, *http.Request) {
 		l.Form = form("login?id=1", "https://claude.ai")
 		return func(w http.ResponseWriter, r *http.Request) { p.Login(w, r, status, l) }
 	}
+	wait := func(wt Wait) answer {
+		wt.LoginURL, wt.Next = loginURL, "/mcp/login?state=1&wait="
+		return func(w http.ResponseWriter, r *http.Request) { p.Wait(w, r, wt) }
+	}
 	connect := func(c Connect) answer {
 		c.Form = form("connect", "https:")
 		return func(w http.ResponseWriter, r *http.Request) { p.Connect(w, r, c) }
@@ -66,6 +73,9 @@ func states(p *Pages) map[string]func(http.ResponseWriter, *http.Request) {
 		"login_own_pages":                login(http.StatusOK, Login{}),
 		"login_failed":                   login(http.StatusUnprocessableEntity, Login{ClientName: "Claude Code", UserName: "alice", Error: "The user name or the password is wrong."}),
 		"login_hostile":                  login(http.StatusUnprocessableEntity, Login{ClientName: hostile, UserName: hostile, Error: hostile}),
+		"wait_for_a_client":              wait(Wait{ClientName: "Claude Code", LoginTitle: "Acme"}),
+		"wait_own_pages":                 wait(Wait{LoginTitle: "Acme"}),
+		"wait_hostile":                   wait(Wait{ClientName: hostile, LoginTitle: hostile}),
 		"connect_first":                  connect(Connect{ProviderTitle: "GitHub", ProviderHost: "github.com", UserName: "Alice Example (alice@example.com)", Scopes: []string{"repo", "read:user"}}),
 		"connect_missing_scopes":         connect(Connect{ProviderTitle: "GitHub", ProviderHost: "github.com", UserName: "Alice", Scopes: []string{"repo", "read:user"}, Missing: []string{"read:user"}, Connected: true}),
 		"connect_again":                  connect(Connect{ProviderTitle: "Stripe", ProviderHost: "connect.stripe.com", UserName: "Alice", Connected: true}),

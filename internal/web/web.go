@@ -44,6 +44,14 @@ type Login struct {
 	Form       Form
 }
 
+// Wait leads to a login in another tab and waits for it.
+type Wait struct {
+	ClientName string // who the login is for; empty: this server's own pages
+	LoginTitle string // what the person logs in with
+	LoginURL   string // opens in another tab
+	Next       string // path that is asked at once for the end of the login
+}
+
 // Connect asks whether the server may act for a person at a provider.
 type Connect struct {
 	ProviderTitle string
@@ -68,6 +76,7 @@ type Account struct {
 // Connection is one provider on the account page.
 type Connection struct {
 	Provider, Label string
+	ID              string // in place of Label for whoever disconnects; optional
 	Title           string
 	Account         string
 	Scopes          []string
