@@ -20,14 +20,14 @@ const maxControl = 1 << 20
 //	POST /_fake/sign-in {"session", "person", "ttl_seconds", "error", "expire"}
 //	POST /_fake/connect {"session", "account", "error", "declined", "failed", "expire"}
 //	POST /_fake/approval {"id", "decision": approve|deny|expire, "reason"}
-//	GET  /_fake/wait?calls=N: when so many calls of the present step have been answered, at most 20 s
+//	GET  /_fake/wait?calls=N: when so many calls of the present step have been answered, at most 5 s
 func (v *Vault) controls(mux *http.ServeMux) {
 	lists := map[string]func() any{
-		"log":        func() any { return v.Calls() },
-		"provider":   func() any { return v.Hits() },
-		"violations": func() any { return v.Violations() },
-		"grants":     func() any { return v.Grants() },
-		"recording":  func() any { return v.Recording() },
+		"log":        func() any { return listOf(v.Calls()) },
+		"provider":   func() any { return listOf(v.Hits()) },
+		"violations": func() any { return listOf(v.Violations()) },
+		"grants":     func() any { return listOf(v.Grants()) },
+		"recording":  func() any { return listOf(v.Recording()) },
 	}
 	for name, list := range lists {
 		mux.HandleFunc("GET /_fake/"+name, func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, list()) })
@@ -55,6 +55,9 @@ func (v *Vault) controls(mux *http.ServeMux) {
 	mux.HandleFunc("POST /_fake/connect", control(v.controlConnect))
 	mux.HandleFunc("POST /_fake/approval", control(v.controlApproval))
 }
+
+// listOf makes the JSON of an empty list [].
+func listOf[T any](list []T) []T { return append([]T{}, list...) }
 
 // control decodes the body of a control call; "false" as its outcome is 409.
 func control[T any](do func(T) any) http.HandlerFunc {
@@ -158,7 +161,7 @@ func set[T any](to, from *T) {
 }
 
 // longestControlWait is how long /_fake/wait waits.
-const longestControlWait = 20 * time.Second
+const longestControlWait = 5 * time.Second
 
 func (v *Vault) controlWait(w http.ResponseWriter, r *http.Request) {
 	want, err := strconv.Atoi(r.URL.Query().Get("calls"))

@@ -110,8 +110,8 @@ func connectEndpoints() []endpoint {
 func managementEndpoints() []endpoint {
 	who := []field{must("include_profile", boolean), may("user_token", userToken), may("app_user_id", str)}
 	principal := object(
-		must("type", word("user", "group", "system", "agent")), may("user_token", userToken), may("label", str),
-		may("external_group_id", str), may("idp_id", id), may("agent_id", id))
+		must("type", word("user", "group", "system")), may("user_token", userToken), may("label", str),
+		may("external_group_id", str), may("idp_id", id))
 	return []endpoint{
 		{
 			pattern: "POST /sdk/grants/list", handle: (*Vault).listGrants,

@@ -45,10 +45,14 @@ func (x Violation) String() string {
 	return x.Method + " " + x.Path + ": " + x.Code + ": " + x.Reason
 }
 
-// SetStep names what follows, in the log and in [Vault.Recording].
+// SetStep names what follows, in the log and in [Vault.Recording]. What was
+// before it is gone but for the logs: sessions, grants, approvals, faults,
+// actors. So each step stands for itself.
 func (v *Vault) SetStep(name string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	v.recorded = v.recording()
+	v.newWorld()
 	v.step = name
 }
 

@@ -39,25 +39,20 @@ type RecordedCall struct {
 func (v *Vault) Recording() Recording {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	var all Recording
-	at := func(step string) *RecordedStep {
-		i := slices.IndexFunc(all, func(s RecordedStep) bool { return s.Step == step })
-		if i < 0 {
-			all = append(all, RecordedStep{Step: step, Calls: []RecordedCall{}})
-			i = len(all) - 1
-		}
-		return &all[i]
+	return v.recording()
+}
+
+// recording is what was recorded before and the present step, if it has a name;
+// the caller holds the lock.
+func (v *Vault) recording() Recording {
+	if v.step == "" {
+		return v.recorded
 	}
-	names := map[string]*namer{}
-	nameFor := func(step string) *namer {
-		if names[step] == nil {
-			names[step] = v.newNamer()
-		}
-		return names[step]
-	}
+	step, n := RecordedStep{Step: v.step, Calls: []RecordedCall{}}, v.newNamer()
 	for _, c := range v.calls {
-		step := at(c.Step)
-		n := nameFor(c.Step)
+		if c.Step != v.step {
+			continue
+		}
 		recorded := RecordedCall{
 			Method: c.Method, Path: n.plain(c.Path), Query: n.plain(c.Query),
 			Header: n.header(c.Header), Body: n.body(c.Body),
@@ -69,18 +64,16 @@ func (v *Vault) Recording() Recording {
 		}
 	}
 	for _, h := range v.hits {
-		n := nameFor(h.Step)
-		step := at(h.Step)
+		if h.Step != v.step {
+			continue
+		}
 		step.Provider = append(step.Provider, RecordedCall{
-			Method: h.Method, Path: h.Path, Query: n.plain(h.Query), Body: n.body(h.Body), Grant: n.plain(h.GrantID),
+			Method: h.Method, Path: h.Path, Query: n.plain(h.Query), Header: n.header(h.Header),
+			Body: n.body(h.Body), Grant: n.plain(h.GrantID),
 		})
 	}
-	for i := range all {
-		slices.SortStableFunc(all[i].Background, func(a, b RecordedCall) int {
-			return bytes.Compare(bytesOf(a), bytesOf(b))
-		})
-	}
-	return all
+	slices.SortStableFunc(step.Background, func(a, b RecordedCall) int { return bytes.Compare(bytesOf(a), bytesOf(b)) })
+	return append(slices.Clip(v.recorded), step)
 }
 
 func background(path string) bool {

@@ -113,5 +113,12 @@ func (g *Grant) signedAWS(r *http.Request, body []byte) bool {
 			return false
 		}
 	}
-	return hmac.Equal([]byte(g.awsSignature(s, r)), []byte(parts["Signature"]))
+	if hmac.Equal([]byte(g.awsSignature(s, r)), []byte(parts["Signature"])) {
+		return true
+	}
+	// The Python client sends a blank in the query as "+", and signs it as the
+	// character plus.
+	plus := r.Clone(r.Context())
+	plus.URL.RawQuery = strings.ReplaceAll(r.URL.RawQuery, "+", "%2B")
+	return hmac.Equal([]byte(g.awsSignature(s, plus)), []byte(parts["Signature"]))
 }

@@ -71,26 +71,32 @@ type Vault struct {
 	mu sync.Mutex
 	// changed is closed and made anew whenever something that a call may wait
 	// for has happened.
-	changed     chan struct{}
-	clockOffset time.Duration
+	changed chan struct{}
 	state
 }
 
 // state is what Reset throws away.
 type state struct {
-	ids        int
+	world
 	step       string
 	nonces     map[string]bool
-	actors     map[string]string // caller type and caller to actor id
-	sessions   map[string]*signIn
-	connects   map[string]*connectSession
-	grants     []*Grant
-	approvals  []*approval
-	faults     []*Fault
 	counts     map[string]int
 	calls      []Call
 	hits       []Hit
 	violations []Violation
+	recorded   Recording // of the steps before the present one
+}
+
+// world is what each step finds anew.
+type world struct {
+	ids         int
+	clockOffset time.Duration
+	actors      map[string]string // caller type and caller to actor id
+	sessions    map[string]*signIn
+	connects    map[string]*connectSession
+	grants      []*Grant
+	approvals   []*approval
+	faults      []*Fault
 }
 
 // New makes a fake vault. Serve it by [Vault.Serve], which sees the headers as
@@ -139,19 +145,23 @@ func New(config Config) (*Vault, error) {
 // key.
 func (v *Vault) Reset() {
 	v.mu.Lock()
-	v.clockOffset = 0
-	v.state = state{
-		nonces:   map[string]bool{},
+	defer v.mu.Unlock()
+	v.state = state{nonces: map[string]bool{}, counts: map[string]int{}}
+	v.newWorld()
+}
+
+// newWorld forgets people's sessions, grants, approvals and faults, and makes
+// the configured grants. The caller holds the lock.
+func (v *Vault) newWorld() {
+	v.world = world{
 		actors:   map[string]string{},
 		sessions: map[string]*signIn{},
 		connects: map[string]*connectSession{},
-		counts:   map[string]int{},
 	}
 	for _, g := range v.config.Grants {
 		v.addGrant(g)
 	}
 	v.wake()
-	v.mu.Unlock()
 }
 
 // ServeHTTP serves the vault, the identity provider, the pages, the provider
