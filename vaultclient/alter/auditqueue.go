@@ -124,6 +124,7 @@ type AuditQueue struct {
 	stats   AuditStats
 	outage  auditOutage
 	full    bool // the log says so
+	broken  bool // the spool; the log says so
 	dropLog time.Time
 }
 

@@ -16,7 +16,6 @@ type auditRun struct {
 	client  *Client
 	senders sync.WaitGroup
 	polled  time.Time
-	broken  bool // the log says that the spool fails
 }
 
 // Run sends what is added, and what others left in the spool, with c until ctx
@@ -85,7 +84,6 @@ func (r *auditRun) tend(ctx context.Context) time.Duration {
 		err = r.refill(ctx)
 		r.polled, poll = now, r.cfg.Poll
 	}
-	r.logSpool(ctx, err)
 	if err != nil {
 		return r.cfg.Poll
 	}
@@ -103,18 +101,6 @@ func (q *AuditQueue) flushDue(now time.Time) time.Duration {
 		return 0
 	}
 	return q.since.Add(auditFlushAfter).Sub(now)
-}
-
-// logSpool says once that the spool fails, and once that it is back.
-func (r *auditRun) logSpool(ctx context.Context, err error) {
-	switch {
-	case err != nil && !r.broken && ctx.Err() == nil:
-		r.broken = true
-		r.cfg.Logger.Error("the audit spool fails; what is sent may be sent again", zap.Error(err))
-	case err == nil && r.broken:
-		r.broken = false
-		r.cfg.Logger.Info("the audit spool is back")
-	}
 }
 
 // hungry reports whether rows of the spool should be read at once: few are in
@@ -141,6 +127,9 @@ func (r *auditRun) refill(ctx context.Context) error {
 	r.more = false // what is added from now on says so
 	r.mu.Unlock()
 	rows, err := r.cfg.Spool.Take(ctx, now, until, limit)
+	if ctx.Err() == nil {
+		r.noteSpool(err)
+	}
 	damaged := 0
 	r.mu.Lock()
 	r.more = r.more || err != nil || len(rows) == limit

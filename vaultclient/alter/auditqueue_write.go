@@ -2,9 +2,12 @@ package alter
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
+
+	"go.uber.org/zap"
 )
 
 // spool adds a record to the spool. One of those who wait writes for all, as
@@ -81,9 +84,24 @@ func (q *AuditQueue) write(ctx context.Context) error {
 		if err = q.cfg.Spool.Write(ctx, b.write); err != nil {
 			err = fmt.Errorf("writing to the spool: %w", err)
 		}
+		q.noteSpool(err)
 	}
 	q.end(b, err)
 	return err
+}
+
+// noteSpool says once that the spool fails, and once that it takes writes again.
+func (q *AuditQueue) noteSpool(err error) {
+	q.mu.Lock()
+	was := q.broken
+	q.broken = err != nil
+	q.mu.Unlock()
+	switch {
+	case err != nil && !was:
+		q.cfg.Logger.Error("the audit spool fails; what is sent may be sent again", zap.Error(err))
+	case err == nil && was:
+		q.cfg.Logger.Info("the audit spool is back")
+	}
 }
 
 // refreshUsage asks the spool how much it holds, where that decides something:
@@ -102,6 +120,9 @@ func (q *AuditQueue) refreshUsage(ctx context.Context) error {
 func (q *AuditQueue) readUsage(ctx context.Context) error {
 	usage, err := q.cfg.Spool.Usage(ctx)
 	if err != nil {
+		if !errors.Is(err, context.Canceled) { // by the end of Run
+			q.noteSpool(err)
+		}
 		return fmt.Errorf("reading the spool: %w", err)
 	}
 	q.mu.Lock()
