@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -116,6 +117,7 @@ type AuditQueue struct {
 	waiting []*auditItem          // to be sent, in order
 	held    map[string]*auditItem // by id: waiting, under way, or sent and not deleted
 	bytes   int                   // of held
+	ages    []*auditItem          // held, in order; those that are gone later
 	settled AuditWrite            // deletes and releases to be written
 	since   time.Time             // of the first of them
 	more    bool                  // the spool has free rows
@@ -142,7 +144,8 @@ type auditItem struct {
 	entry     AuditEntry
 	tries     int
 	notBefore time.Time
-	round     int // of the outage, when the send began
+	round     int  // of the outage, when the send began
+	gone      bool // no longer held
 }
 
 // auditAdd is a record that is being added.
@@ -297,13 +300,24 @@ func (q *AuditQueue) hold(item *auditItem) {
 	q.held[item.row.ID] = item
 	q.bytes += item.row.Size
 	q.waiting = append(q.waiting, item)
+	q.ages = append(q.ages, item)
 }
 
 // forget is the inverse of hold, for an item that is not in waiting.
 func (q *AuditQueue) forget(id string) {
-	if item, ok := q.held[id]; ok {
-		delete(q.held, id)
-		q.bytes -= item.row.Size
+	item, ok := q.held[id]
+	if !ok {
+		return
+	}
+	delete(q.held, id)
+	q.bytes -= item.row.Size
+	item.gone = true
+	for len(q.ages) > 0 && q.ages[0].gone {
+		q.ages[0] = nil
+		q.ages = q.ages[1:]
+	}
+	if len(q.ages) > 2*len(q.held)+auditTake { // one that stays keeps others there
+		q.ages = slices.DeleteFunc(q.ages, func(item *auditItem) bool { return item.gone })
 	}
 }
 

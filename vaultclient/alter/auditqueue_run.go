@@ -225,7 +225,7 @@ func (r *auditRun) next() (*auditItem, time.Duration) {
 			i++
 			continue
 		}
-		r.waiting = slices.Delete(r.waiting, i, i+1)
+		r.leave(i)
 		if !r.dropLapsed(item, last) {
 			item.round = r.outage.round
 			r.stats.InFlight++
@@ -233,6 +233,16 @@ func (r *auditRun) next() (*auditItem, time.Duration) {
 		}
 	}
 	return nil, wait
+}
+
+// leave takes the i-th item out of those that wait. It is called with mu held.
+func (q *AuditQueue) leave(i int) {
+	if i > 0 {
+		q.waiting = slices.Delete(q.waiting, i, i+1)
+		return
+	}
+	q.waiting[0] = nil
+	q.waiting = q.waiting[1:]
 }
 
 // finish ends what is under way, and gives back what is held.
@@ -258,7 +268,7 @@ func (q *AuditQueue) abandon() error {
 	lost := len(q.held)
 	q.stats.Dropped += uint64(lost)
 	clear(q.held)
-	q.waiting, q.bytes, q.usage = nil, 0, AuditUsage{}
+	q.waiting, q.ages, q.bytes, q.usage = nil, nil, 0, AuditUsage{}
 	if lost > 0 {
 		return fmt.Errorf("sending audit records: %d are lost: the vault did not take them in time, and there is no spool", lost)
 	}

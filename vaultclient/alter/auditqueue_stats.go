@@ -25,7 +25,7 @@ type AuditStats struct {
 	Away bool
 }
 
-// Stats returns the figures. It takes microseconds, and asks nobody.
+// Stats returns the figures. It asks nobody.
 func (q *AuditQueue) Stats() AuditStats {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -38,10 +38,8 @@ func (q *AuditQueue) Stats() AuditStats {
 	if q.usage.Entries > len(q.held) {
 		oldest = q.usage.Oldest
 	}
-	for _, item := range q.held {
-		if oldest.IsZero() || item.row.At.Before(oldest) {
-			oldest = item.row.At
-		}
+	if len(q.ages) > 0 && (oldest.IsZero() || q.ages[0].row.At.Before(oldest)) {
+		oldest = q.ages[0].row.At
 	}
 	if !oldest.IsZero() {
 		s.Oldest = max(0, q.wall().Sub(oldest))
