@@ -24,10 +24,15 @@ func TestImports(t *testing.T) {
 		"vaultclient/connect":         {"internal/web"},
 		"vaultclient/local":           {"vaultclient", "vaultclient/connect", "internal/web"},
 		"vaultclient/local/storetest": {"vaultclient", "vaultclient/local"},
-		"store":                       {"authserver", "vaultclient", "vaultclient/local"},
-		"internal/web":                nil,
-		"demo":                        nil,
-		"cmd/caddy":                   {".", "demo"},
+		"vaultclient/alter":           {"vaultclient"},
+		"vaultclient/alter/spooltest": {"vaultclient/alter"},
+		// The fake judges the client: it must not share its code.
+		"vaultclient/alter/altertest":            nil,
+		"vaultclient/alter/altertest/altervault": {"vaultclient/alter/altertest"},
+		"store":                                  {"authserver", "vaultclient", "vaultclient/local", "vaultclient/alter"},
+		"internal/web":                           nil,
+		"demo":                                   nil,
+		"cmd/caddy":                              {".", "demo"},
 	}
 	knowsCaddy := []string{".", "demo", "cmd/caddy"}
 

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -75,6 +76,8 @@ type DB struct {
 	writer *writer
 	grants recent[grantKey, *local.Grant]
 	alive  recent[sessionKey, struct{}] // legacy sessions that were not ended
+	// auditSwept counts audit records that nobody sent in time.
+	auditSwept atomic.Int64
 	// closers are closed by Close in this order, after the last write.
 	closers []io.Closer
 

@@ -251,10 +251,13 @@ func (m members) objects(name string) []members {
 	return out
 }
 
-// cut bounds a text from outside, at the end of a character.
-func cut(s string) string {
-	if len(s) <= maxErrorText {
+// cut bounds a text from outside.
+func cut(s string) string { return cutTo(s, maxErrorText) }
+
+// cutTo shortens a text to n bytes, at the end of a character.
+func cutTo(s string, n int) string {
+	if len(s) <= n {
 		return s
 	}
-	return strings.ToValidUTF8(s[:maxErrorText], "")
+	return strings.ToValidUTF8(s[:n], "")
 }
