@@ -28,6 +28,7 @@ func sealedColumns() []sealedColumn {
 		{"families", "successor", sealedSuccessor, []string{"id"}, []string{"id", "current_hash"}},
 		{"signing_keys", "private", sealedKey, []string{"id"}, []string{"id"}},
 		{"grants", "sealed", sealedGrant, []string{"user_id", "provider", "label"}, []string{"user_id", "provider", "label", "version"}},
+		{"identity_tokens", "sealed", sealedIdentityTokens, []string{"user_id"}, []string{"user_id", "version"}},
 	}
 }
 

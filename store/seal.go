@@ -15,6 +15,8 @@ const (
 	sealedClient    = "client metadata"
 	sealedKey       = "signing key"
 	sealedSuccessor = "refresh successor"
+
+	sealedIdentityTokens = "identity tokens"
 )
 
 // tuple joins parts so that no two different lists give the same bytes.

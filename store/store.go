@@ -17,6 +17,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/alter-mcp/caddy-alter-mcp/authserver"
 	"github.com/alter-mcp/caddy-alter-mcp/vaultclient/local"
 )
 
@@ -75,6 +76,8 @@ type DB struct {
 	writer *writer
 	grants recent[grantKey, *local.Grant]
 	alive  recent[sessionKey, struct{}] // legacy sessions that were not ended
+	// identityTokens are opened, too.
+	identityTokens recent[userKey, *authserver.KeptTokens]
 	// closers are closed by Close in this order, after the last write.
 	closers []io.Closer
 
@@ -120,6 +123,7 @@ func (db *DB) Close() error {
 	db.pending.Wait()
 	db.grants.drop()
 	db.alive.drop()
+	db.identityTokens.drop()
 	var errs []error
 	for _, c := range db.closers {
 		errs = append(errs, c.Close())
