@@ -37,8 +37,8 @@ var (
 // a renewal. Its times are those that the provider named, by the provider's
 // clock.
 type IdentityTokens struct {
-	// Issuer, Subject and Nonce of the ID token. Subject is its sub, which is
-	// not always the [Person]'s.
+	// Issuer, Subject and Nonce of the ID token of the login that Refresh goes
+	// back to. Subject is its sub, which is not always the [Person]'s.
 	Issuer, Subject, Nonce string
 
 	ID           Secret

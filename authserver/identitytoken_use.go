@@ -19,7 +19,7 @@ func (s *Server) keepLogin(ctx context.Context, userID string, p *Person) error 
 	}
 	k := &KeptTokens{UserID: userID, Tokens: p.Tokens.only(kind), UpdatedAt: s.cfg.Now()}
 	if k.Tokens.Refresh.IsZero() {
-		k.Tokens.Refresh = s.earlierRefresh(ctx, userID, &k.Tokens)
+		s.takeEarlierRefresh(ctx, k)
 	}
 	if token, _ := k.Tokens.of(kind); token.IsZero() || !s.fresh(k, k.UpdatedAt) && !s.renewable(k) {
 		return providerFault(fmt.Errorf("it gave no %s token that has not ended, and one is to be kept", kind))
@@ -31,14 +31,14 @@ func (s *Server) keepLogin(ctx context.Context, userID string, p *Person) error 
 	return nil
 }
 
-// earlierRefresh returns the refresh token that an earlier login brought: some
-// providers give one at the first login alone.
-func (s *Server) earlierRefresh(ctx context.Context, userID string, now *IdentityTokens) Secret {
-	old, err := s.cfg.Store.IdentityTokens(ctx, userID)
-	if err != nil || old.Tokens.Issuer != now.Issuer || old.Tokens.Subject != now.Subject {
-		return Secret{}
+// takeEarlierRefresh goes on with the refresh token that an earlier login brought,
+// and the nonce that goes with it: some providers give one at the first login alone.
+func (s *Server) takeEarlierRefresh(ctx context.Context, k *KeptTokens) {
+	old, err := s.cfg.Store.IdentityTokens(ctx, k.UserID)
+	if err != nil || old.Tokens.Issuer != k.Tokens.Issuer || old.Tokens.Subject != k.Tokens.Subject || old.Tokens.Refresh.IsZero() {
+		return
 	}
-	return old.Tokens.Refresh
+	k.Tokens.Refresh, k.Tokens.Nonce = old.Tokens.Refresh, old.Tokens.Nonce
 }
 
 // identityGone reports whether a person must log in again at the identity
