@@ -139,7 +139,7 @@ func (h *Handler) authConfig(run *running, realmName string, store authserver.St
 	cfg := authserver.Config{
 		Name: h.Name, Path: h.Path, Realm: realmName, Endpoint: endpointOf, ClientAddr: clientAddr,
 		Identity: h.guests.identity, IdentityTitle: h.guests.identity.Title(),
-		Store: store, Sealer: run.state.sealer, Pages: run.pages,
+		Store: store, Sealer: run.state.sealer, Pages: run.pages, IdentityRenewals: &run.state.identityRenewals,
 		AccessTokenLifetime: time.Duration(l.AccessToken), CodeLifetime: time.Duration(l.Code),
 		LoginLifetime: time.Duration(l.Login), SessionIdle: time.Duration(l.Session),
 		RefreshIdle: time.Duration(l.Refresh), MaxStaleness: time.Duration(l.MaxStaleness),

@@ -1,6 +1,7 @@
 package altermcp
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -131,6 +132,11 @@ func (i *OIDCIdentity) Login(w http.ResponseWriter, r *http.Request, l *authserv
 	return i.identity.Login(w, r, l)
 }
 
+// RenewTokens implements [authserver.TokenRenewer].
+func (i *OIDCIdentity) RenewTokens(ctx context.Context, old authserver.IdentityTokens) (authserver.IdentityTokens, error) {
+	return i.identity.RenewTokens(ctx, old)
+}
+
 // UnmarshalCaddyfile implements caddyfile.Unmarshaler. Syntax:
 //
 //	identity oidc <issuer> {
@@ -193,4 +199,6 @@ var (
 	_ caddyfile.Unmarshaler = (*OIDCIdentity)(nil)
 	_ identityModule        = (*OIDCIdentity)(nil)
 	_ openIdentity          = (*OIDCIdentity)(nil)
+
+	_ authserver.TokenRenewer = (*OIDCIdentity)(nil)
 )

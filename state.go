@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/alter-mcp/caddy-alter-mcp/authserver"
 	"github.com/alter-mcp/caddy-alter-mcp/store"
 	"github.com/alter-mcp/caddy-alter-mcp/vaultclient/local"
 )
@@ -28,8 +29,10 @@ type state struct {
 	keyed  bool // the key is a configured one
 	// renewals is shared by the vaults of all endpoints and configurations.
 	renewals local.Renewals
-	stop     context.CancelFunc
-	kept     chan struct{} // closed when keepUp has ended
+	// identityRenewals is shared by their authorization servers.
+	identityRenewals authserver.IdentityRenewals
+	stop             context.CancelFunc
+	kept             chan struct{} // closed when keepUp has ended
 }
 
 // storeModule is a guest of http.alter_mcp.stores: where rows are kept.
@@ -137,5 +140,6 @@ func (st *state) Destruct() error {
 	st.stop()
 	<-st.kept
 	st.renewals.Wait()
+	st.identityRenewals.Wait()
 	return st.db.Close()
 }

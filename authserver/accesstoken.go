@@ -34,7 +34,7 @@ type accessClaims struct {
 }
 
 // mintAccessToken signs an access token for one family.
-func (s *Server) mintAccessToken(ctx context.Context, f *Family, scopes []string) (string, error) {
+func (s *Server) mintAccessToken(ctx context.Context, f *Family, scopes []string, lifetime time.Duration) (string, error) {
 	key, err := s.keys.newest(ctx)
 	if err != nil {
 		return "", err
@@ -43,7 +43,7 @@ func (s *Server) mintAccessToken(ctx context.Context, f *Family, scopes []string
 	payload, err := json.Marshal(accessClaims{
 		Issuer: f.Resource, Audience: f.Resource, Subject: f.UserID, ClientID: f.ClientID,
 		Scope: strings.Join(scopes, " "), IssuedAt: now.Unix(),
-		Expiry: now.Add(s.cfg.AccessTokenLifetime).Unix(), ID: randomID(), Family: f.ID,
+		Expiry: now.Add(lifetime).Unix(), ID: randomID(), Family: f.ID,
 	})
 	if err != nil {
 		return "", fmt.Errorf("encoding an access token: %w", err)

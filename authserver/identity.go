@@ -26,6 +26,10 @@ type Person struct {
 	// never is.
 	Issuer, Subject string
 	Profile         Profile
+	// Tokens are what the identity provider gave. They are kept only as
+	// [Config.KeepIdentityToken] says; an identity that has none leaves them
+	// empty.
+	Tokens IdentityTokens
 }
 
 // Login is one login that is under way in one browser.
@@ -43,6 +47,9 @@ type Login struct {
 	// Force says that a person who is logged in at the identity provider is to
 	// log in again or to choose an account.
 	Force bool
+	// KeepTokens says that the person's tokens are kept beyond the login: the
+	// identity is to ask for ones that can be renewed, if it can.
+	KeepTokens bool
 	// State is what the identity saved before, sealed in the browser's cookie.
 	State json.RawMessage
 

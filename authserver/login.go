@@ -56,7 +56,7 @@ func (s *Server) serveLogin(w http.ResponseWriter, r *http.Request) {
 	}
 	l := &Login{
 		ID: a.ID, CallbackURL: s.cfg.Endpoint(r) + "/login/callback", Callback: strings.HasSuffix(r.URL.Path, "/login/callback"),
-		Force: a.Force, State: a.State, server: s, attempt: a,
+		Force: a.Force, KeepTokens: s.cfg.KeepIdentityToken != "", State: a.State, server: s, attempt: a,
 	}
 	if a.Request != nil {
 		client, err := s.client(r, a.Request.ClientID)
@@ -120,6 +120,9 @@ func (s *Server) loggedIn(w http.ResponseWriter, r *http.Request, a *attempt, p 
 	user, err := s.cfg.Store.UpsertUser(ctx, randomID(), p.Issuer, p.Subject, p.Profile, now)
 	if err == nil {
 		s.forgetUser(user.ID) // tokens of before stand for what the identity says now
+		err = s.keepLogin(ctx, user.ID, p)
+	}
+	if err == nil {
 		err = s.startSession(w, r, user)
 	}
 	s.tell(EventLogin, err)

@@ -27,7 +27,8 @@ type OIDCConfig struct {
 	// ClientSecret of that client; empty for one that has none.
 	ClientSecret string
 	// Scopes to ask for; openid is always among them. Default: openid, email,
-	// profile.
+	// profile. offline_access is asked for as well when people's tokens are kept
+	// and the provider says that it has that scope.
 	Scopes []string
 	// GroupsClaim holds a person's groups: a list of texts, or one. Default:
 	// groups.
@@ -38,7 +39,10 @@ type OIDCConfig struct {
 	// TrustEmail takes every e-mail address for verified. Only for providers
 	// where people cannot choose their address.
 	TrustEmail bool
-	// AuthorizeParams are added to the authorization request.
+	// AuthorizeParams are added to the authorization request. Providers that have
+	// a way of their own to ask for a refresh token take it here, as Google does
+	// access_type=offline; those that insist on OpenID Connect Core 1.0 section 11
+	// want prompt=consent.
 	AuthorizeParams map[string]string
 
 	// Transport reaches the provider; nil means one with the usual limits.
@@ -228,8 +232,12 @@ func (o *OIDCIdentity) saved(l *Login) *oidcLogin {
 func (o *OIDCIdentity) client(p *oidcProvider, l *Login, style oauth2.AuthStyle) *oauth2.Config {
 	endpoint := p.endpoint
 	endpoint.AuthStyle = style
+	scopes := o.cfg.Scopes
+	if l.KeepTokens && p.offline && !slices.Contains(scopes, oidc.ScopeOfflineAccess) {
+		scopes = append(slices.Clone(scopes), oidc.ScopeOfflineAccess)
+	}
 	return &oauth2.Config{
 		ClientID: o.cfg.ClientID, ClientSecret: o.cfg.ClientSecret, Endpoint: endpoint,
-		RedirectURL: l.CallbackURL, Scopes: o.cfg.Scopes,
+		RedirectURL: l.CallbackURL, Scopes: scopes,
 	}
 }

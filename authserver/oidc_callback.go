@@ -117,12 +117,23 @@ func (o *OIDCIdentity) refusal(code, description string) error {
 	return providerFault(cause)
 }
 
-// exchange redeems the code. Of the ways to authenticate, one that the provider
-// refuses gives way to the next.
+// exchange redeems the code.
 func (o *OIDCIdentity) exchange(ctx context.Context, p *oidcProvider, l *Login, code, verifier string) (*oauth2.Token, error) {
+	token, err := o.authenticated(p, func(style oauth2.AuthStyle) (*oauth2.Token, error) {
+		return o.client(p, l, style).Exchange(ctx, code, oauth2.VerifierOption(verifier))
+	})
+	if err != nil {
+		return nil, exchangeFailure("redeeming the code", err, code, verifier, o.cfg.ClientSecret)
+	}
+	return token, nil
+}
+
+// authenticated asks the token endpoint by each way of client authentication until
+// one is not refused.
+func (o *OIDCIdentity) authenticated(p *oidcProvider, ask func(oauth2.AuthStyle) (*oauth2.Token, error)) (*oauth2.Token, error) {
 	var failure error
 	for _, style := range p.styles {
-		token, err := o.client(p, l, style).Exchange(ctx, code, oauth2.VerifierOption(verifier))
+		token, err := ask(style)
 		if err == nil {
 			return token, nil
 		}
@@ -132,13 +143,13 @@ func (o *OIDCIdentity) exchange(ctx context.Context, p *oidcProvider, l *Login, 
 			break
 		}
 	}
-	return nil, exchangeFailure(failure, code, verifier, o.cfg.ClientSecret)
+	return nil, failure
 }
 
 // exchangeFailure tells a provider that is down from one that says no. A body is
 // never quoted: it might hold tokens. The secrets of the request are cut out of
 // the provider's words, which may repeat them.
-func exchangeFailure(err error, secrets ...string) error {
+func exchangeFailure(doing string, err error, secrets ...string) error {
 	var refused *oauth2.RetrieveError
 	if errors.As(err, &refused) {
 		cause := fmt.Errorf("token endpoint answers %d %s: %s", refused.Response.StatusCode, shorten(without(refused.ErrorCode, secrets)), shorten(without(refused.ErrorDescription, secrets)))
@@ -147,7 +158,7 @@ func exchangeFailure(err error, secrets ...string) error {
 		}
 		return providerFault(cause)
 	}
-	cause := fmt.Errorf("redeeming the code: %w", shortened{err})
+	cause := fmt.Errorf("%s: %w", doing, shortened{err})
 	var unreached *url.Error
 	if errors.As(err, &unreached) || errors.Is(err, context.DeadlineExceeded) {
 		return providerDown(cause)
@@ -187,7 +198,9 @@ func (o *OIDCIdentity) personOf(ctx context.Context, p *oidcProvider, token *oau
 			return nil, err
 		}
 	}
-	return &Person{Issuer: p.issuer, Subject: subject, Profile: o.claims.profile(known, more)}, nil
+	return &Person{
+		Issuer: p.issuer, Subject: subject, Profile: o.claims.profile(known, more), Tokens: o.tokensOf(idToken, raw, token),
+	}, nil
 }
 
 // checkIDToken does what is left of OpenID Connect Core 1.0 section 3.1.3.7

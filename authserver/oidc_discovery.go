@@ -33,6 +33,7 @@ type oidcProvider struct {
 	userinfo string // URL, or ""
 	verifier *oidc.IDTokenVerifier
 	sendsIss bool   // RFC 9207 section 3
+	offline  bool   // knows the scope offline_access
 	prompt   string // makes a person choose an account or log in again
 	styles   []oauth2.AuthStyle
 }
@@ -135,6 +136,7 @@ type oidcMetadata struct {
 	KeysURL     string   `json:"jwks_uri"`
 	SendsIss    bool     `json:"authorization_response_iss_parameter_supported"`
 	Prompts     []string `json:"prompt_values_supported"`
+	Scopes      []string `json:"scopes_supported"`
 	AuthMethods []string `json:"token_endpoint_auth_methods_supported"`
 }
 
@@ -168,7 +170,7 @@ func (o *OIDCIdentity) readProvider(found *oidc.Provider) (*oidcProvider, error)
 		verifier: found.Verifier(&oidc.Config{
 			ClientID: o.cfg.ClientID, Now: func() time.Time { return o.cfg.Now().Add(-maxSkew) },
 		}),
-		sendsIss: m.SendsIss, prompt: promptOf(m), styles: o.stylesOf(m),
+		sendsIss: m.SendsIss, offline: slices.Contains(m.Scopes, oidc.ScopeOfflineAccess), prompt: promptOf(m), styles: o.stylesOf(m),
 	}, nil
 }
 

@@ -67,15 +67,19 @@ func (s *Server) refresh(r *http.Request, client *Client, form url.Values) (*tok
 	if err != nil {
 		return nil, err
 	}
+	lifetime, err := s.accessLifetime(ctx, family.UserID)
+	if err != nil {
+		return nil, err
+	}
 	next, err := s.rotate(ctx, family, token)
 	if err != nil {
 		return nil, err
 	}
-	access, err := s.mintAccessToken(ctx, family, scopes)
+	access, err := s.mintAccessToken(ctx, family, scopes, lifetime)
 	if err != nil {
 		return nil, err
 	}
-	return s.tokenAnswer(access, next, scopes), nil
+	return s.tokenAnswer(access, lifetime, next, scopes), nil
 }
 
 // checkAdmitted makes sure that the person of a family may still use this

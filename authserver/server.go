@@ -48,6 +48,16 @@ type Config struct {
 	Identity Identity
 	// IdentityTitle names it on pages, such as "Acme login".
 	IdentityTitle string
+	// KeepIdentityToken keeps a token that the identity provider gives at a login,
+	// sealed and renewed, for [Server.IdentityToken]. A person whose token has
+	// ended and cannot be renewed must log in again before anything else: access
+	// tokens are refused, refresh tokens rest, and a login in a browser does not
+	// count. What a login brought is kept until the person has had no living
+	// authorization for an hour. Default: none is kept.
+	KeepIdentityToken IdentityTokenKind
+	// IdentityRenewals holds the renewals that are under way, for who closes the
+	// store. nil means some of the server's own.
+	IdentityRenewals *IdentityRenewals
 	// Admit reports whether a person may use this server. It is asked at login,
 	// at refresh, and of each token, with what the identity said last; so a
 	// configuration that admits fewer cuts access at once. nil admits everyone.
@@ -140,6 +150,9 @@ type Server struct {
 	verified  *lru.Cache[tokenHash, *verification]
 	registers *limiter
 	documents *documents
+	// renewalFailures is until when no renewal of a person's identity token is
+	// tried.
+	renewalFailures *lru.Cache[string, time.Time]
 }
 
 // maxVerified bounds the memory of kept verifications: some 600 bytes each.
@@ -155,11 +168,17 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the cache of verified tokens: %w", err)
 	}
+	failures, err := lru.New[string, time.Time](maxFailures)
+	if err != nil {
+		return nil, fmt.Errorf("making the cache of failed renewals: %w", err)
+	}
 	s := &Server{
 		cfg:       cfg,
 		log:       cfg.Logger,
 		verified:  verified,
 		registers: newLimiter(cfg.Registration.Rate, cfg.Registration.Window),
+
+		renewalFailures: failures,
 	}
 	s.keys.store, s.keys.now = cfg.Store, cfg.Now
 	s.documents, err = newDocuments(cfg.Documents, cfg.Now)
@@ -175,6 +194,14 @@ func (c *Config) complete() error {
 		if missing {
 			return errors.New("authserver: " + name + " is required")
 		}
+	}
+	switch c.KeepIdentityToken {
+	case "", IdentityTokenID, IdentityTokenAccess:
+	default:
+		return fmt.Errorf("identity token %q to keep: want id or access", c.KeepIdentityToken)
+	}
+	if c.IdentityRenewals == nil {
+		c.IdentityRenewals = new(IdentityRenewals)
 	}
 	if c.Logger == nil {
 		c.Logger = zap.NewNop()

@@ -34,7 +34,8 @@ func (u *User) displayName() string {
 	return u.Subject
 }
 
-// person returns who is logged in in the browser that sent r, or nil.
+// person returns who is logged in in the browser that sent r, or nil. Whoever has
+// to log in at the identity provider again is not.
 func (s *Server) person(w http.ResponseWriter, r *http.Request) (*person, error) {
 	value := s.cookie(r, "")
 	if value == "" {
@@ -55,7 +56,7 @@ func (s *Server) person(w http.ResponseWriter, r *http.Request) (*person, error)
 	if err != nil {
 		return nil, err
 	}
-	if !s.cfg.Admit(user) {
+	if !s.cfg.Admit(user) || s.identityGone(ctx, user.ID) {
 		return nil, nil
 	}
 	if left := session.ExpiresAt.Sub(now); left < s.cfg.SessionIdle-s.cfg.SessionIdle/sessionTouch {

@@ -13,6 +13,7 @@ import (
 type Store interface {
 	ClientStore
 	PersonStore
+	IdentityTokenStore
 	GrantStore
 	KeyStore
 	OnceStore
@@ -26,6 +27,8 @@ var (
 	ErrTaken = errors.New("used before")
 	// ErrFull: a limit on the number of rows is reached.
 	ErrFull = errors.New("limit reached")
+	// ErrConflict: the row was written since it was read, or is gone.
+	ErrConflict = errors.New("changed since it was read")
 )
 
 // Client is an MCP client that may ask for authorization.
@@ -115,6 +118,22 @@ type PersonStore interface {
 	PutConsent(ctx context.Context, c *Consent) error
 	// Consent returns what was given, or [ErrNotFound].
 	Consent(ctx context.Context, userID, clientID, redirectURI string) (*Consent, error)
+}
+
+// IdentityTokenStore keeps what an identity provider gave for people, one row for
+// each, sealed.
+type IdentityTokenStore interface {
+	// IdentityTokens returns what is kept of a person, or [ErrNotFound]. A row
+	// that does not open is dead and no error: the next login replaces it.
+	IdentityTokens(ctx context.Context, userID string) (*KeptTokens, error)
+	// RecentIdentityTokens is IdentityTokens as it was within the last second; a
+	// write of this process is seen at once. The caller must not change what it
+	// returns.
+	RecentIdentityTokens(ctx context.Context, userID string) (*KeptTokens, error)
+	// PutIdentityTokens stores k in place of the row of k.Version, or of any if
+	// that is 0, and sets k.Version. [ErrConflict] when the row has another
+	// version or is gone.
+	PutIdentityTokens(ctx context.Context, k *KeptTokens) error
 }
 
 // Code is an authorization code.

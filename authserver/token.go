@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 )
@@ -103,7 +104,11 @@ func (s *Server) redeemCode(r *http.Request, client *Client, form url.Values) (*
 // takeCode takes the code, which exactly one request can, and mints the tokens.
 func (s *Server) takeCode(ctx context.Context, c *Code, family *Family, refresh string) (*tokens, error) {
 	// The access token comes first: if it cannot be signed the code stays good.
-	access, err := s.mintAccessToken(ctx, family, family.Scopes)
+	lifetime, err := s.accessLifetime(ctx, family.UserID)
+	if err != nil {
+		return nil, err
+	}
+	access, err := s.mintAccessToken(ctx, family, family.Scopes, lifetime)
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +128,7 @@ func (s *Server) takeCode(ctx context.Context, c *Code, family *Family, refresh 
 		return nil, err
 	}
 	s.log.Info("authorization given", zap.String("user", c.UserID), zap.String("client_id", c.ClientID), zap.String("family", family.ID))
-	return s.tokenAnswer(access, refresh, family.Scopes), nil
+	return s.tokenAnswer(access, lifetime, refresh, family.Scopes), nil
 }
 
 // checkCode checks all that a code is bound to.
@@ -157,9 +162,9 @@ func (s *Server) checkResource(r *http.Request, resources []string) error {
 	return nil
 }
 
-func (s *Server) tokenAnswer(access, refresh string, scopes []string) *tokens {
+func (s *Server) tokenAnswer(access string, lifetime time.Duration, refresh string, scopes []string) *tokens {
 	return &tokens{
-		AccessToken: access, TokenType: "Bearer", ExpiresIn: int64(s.cfg.AccessTokenLifetime.Seconds()),
+		AccessToken: access, TokenType: "Bearer", ExpiresIn: int64(lifetime.Seconds()),
 		RefreshToken: refresh, Scope: strings.Join(scopes, " "),
 	}
 }

@@ -61,6 +61,9 @@ func (s *Server) Verify(ctx context.Context, token, endpoint string) (*Access, e
 		}
 		return nil, err
 	}
+	if s.identityGone(ctx, v.claims.Subject) {
+		return nil, fmt.Errorf("%w: the login at the identity provider is over", ErrInvalidToken)
+	}
 	return &v.access, nil
 }
 

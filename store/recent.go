@@ -9,7 +9,8 @@ const (
 	// recentFor is how long a read may be answered from memory. It is how soon
 	// a write of another process is noticed; those of this one are at once.
 	recentFor = time.Second
-	// maxRecent bounds how many values are kept: they are some 500 bytes each.
+	// maxRecent bounds how many values are kept: they are some 500 bytes each,
+	// identity tokens some 4 KiB.
 	maxRecent = 1 << 12
 )
 

@@ -29,6 +29,7 @@ func sealedColumns() []sealedColumn {
 		{"signing_keys", "private", sealedKey, []string{"id"}, []string{"id"}},
 		{"audit_spool", "sealed", sealedAudit, []string{"scope", "id"}, []string{"scope", "id"}},
 		{"grants", "sealed", sealedGrant, []string{"user_id", "provider", "label"}, []string{"user_id", "provider", "label", "version"}},
+		{"identity_tokens", "sealed", sealedIdentityTokens, []string{"user_id"}, []string{"user_id", "version"}},
 	}
 }
 

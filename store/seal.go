@@ -16,6 +16,8 @@ const (
 	sealedKey       = "signing key"
 	sealedSuccessor = "refresh successor"
 	sealedAudit     = "audit record"
+
+	sealedIdentityTokens = "identity tokens"
 )
 
 // tuple joins parts so that no two different lists give the same bytes.

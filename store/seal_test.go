@@ -60,6 +60,11 @@ func fillSealed(t *testing.T, db *DB) {
 					RefreshToken: vaultclient.NewSecret("refresh token of " + who), Account: who + "@gmail.example",
 				}))
 			}
+			must(t, "PutIdentityTokens", r.PutIdentityTokens(ctx, &authserver.KeptTokens{
+				UserID: who, Tokens: authserver.IdentityTokens{
+					ID: authserver.NewSecret("identity token of " + who), Refresh: authserver.NewSecret("refresh token of " + who),
+				},
+			}))
 			must(t, "AddClient", r.AddClient(ctx, &authserver.Client{
 				ID: who, Metadata: json.RawMessage(`{"contacts":["admin@client.example"]}`),
 			}, 10))
@@ -101,6 +106,7 @@ func readSealed(t *testing.T, db *DB) map[string]error {
 			_, errs[realm+" user "+who] = r.User(ctx, who)
 			_, errs[realm+" client "+who] = r.Client(ctx, who)
 			_, errs[realm+" family "+who] = r.Family(ctx, who)
+			errs[realm+" identity "+who] = readTokens(t, r, who)
 			for _, provider := range []string{"google", "github"} {
 				errs[realm+" "+provider+" "+who] = readGrant(t, r, who, provider)
 			}
@@ -130,6 +136,18 @@ func readGrant(t *testing.T, r *Realm, who, provider string) error {
 		t.Errorf("grant of %s at %s is %+v", who, provider, g)
 	}
 	return g.Damaged
+}
+
+// readTokens returns why identity tokens cannot be read. Damaged ones are dead and
+// empty, and the next login replaces them.
+func readTokens(t *testing.T, r *Realm, who string) error {
+	t.Helper()
+	k, err := r.IdentityTokens(t.Context(), who)
+	must(t, "IdentityTokens", err)
+	if damaged := k.Damaged != nil; damaged != k.Dead || damaged != k.Tokens.ID.IsZero() || damaged != k.Tokens.Refresh.IsZero() {
+		t.Errorf("identity tokens of %s are %+v", who, k)
+	}
+	return k.Damaged
 }
 
 // TestSealedValuesAreBoundToTheirRow moves and changes sealed values as one who
@@ -173,6 +191,20 @@ func TestSealedValuesAreBoundToTheirRow(t *testing.T) {
 		"an empty grant":  {`UPDATE grants SET sealed = x''` + alice, []string{"a google alice"}},
 		"a grant of NULL": {`UPDATE grants SET sealed = NULL` + alice, []string{"a google alice"}},
 		"a changed grant": {`UPDATE grants SET ` + flip("sealed") + alice, []string{"a google alice"}},
+		"identity tokens of another person": {
+			`UPDATE identity_tokens SET version = 7, sealed = (SELECT sealed FROM identity_tokens
+				WHERE realm = 'a' AND user_id = 'bob') WHERE realm = 'a' AND user_id = 'alice'`,
+			[]string{"a identity alice"},
+		},
+		"identity tokens of another realm": {
+			`UPDATE identity_tokens SET (version, sealed) = (SELECT version, sealed FROM identity_tokens
+				WHERE realm = 'b' AND user_id = 'alice') WHERE realm = 'a' AND user_id = 'alice'`,
+			[]string{"a identity alice"},
+		},
+		"identity tokens under another version": {
+			`UPDATE identity_tokens SET version = version + 1 WHERE realm = 'b' AND user_id = 'bob'`,
+			[]string{"b identity bob"},
+		},
 		"a user's profile": {
 			`UPDATE users SET ` + flip("sealed") + ` WHERE realm = 'a' AND id = 'bob'`,
 			[]string{"a user bob"},

@@ -18,6 +18,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/alter-mcp/caddy-alter-mcp/authserver"
 	"github.com/alter-mcp/caddy-alter-mcp/vaultclient/local"
 )
 
@@ -78,6 +79,8 @@ type DB struct {
 	alive  recent[sessionKey, struct{}] // legacy sessions that were not ended
 	// auditSwept counts audit records that nobody sent in time.
 	auditSwept atomic.Int64
+	// identityTokens are opened, too.
+	identityTokens recent[userKey, *authserver.KeptTokens]
 	// closers are closed by Close in this order, after the last write.
 	closers []io.Closer
 
@@ -123,6 +126,7 @@ func (db *DB) Close() error {
 	db.pending.Wait()
 	db.grants.drop()
 	db.alive.drop()
+	db.identityTokens.drop()
 	var errs []error
 	for _, c := range db.closers {
 		errs = append(errs, c.Close())

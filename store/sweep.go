@@ -21,6 +21,9 @@ const (
 	// deletedRest is how long the version of a deleted grant is remembered: far
 	// longer than the renewal of one takes.
 	deletedRest = time.Hour
+	// identityRest is how long identity tokens stay when their person has no
+	// living authorization: longer than a login may take.
+	identityRest = time.Hour
 )
 
 const (
@@ -37,12 +40,19 @@ const (
 	sweepGrants = `DELETE FROM grants WHERE (realm, user_id, provider, label) IN
 		(SELECT realm, user_id, provider, label FROM grants
 		WHERE deleted_at > 0 AND deleted_at <= $1 LIMIT $2)`
+	// The people of living authorizations are read once, and not at all while no
+	// identity tokens are kept.
+	sweepIdentityTokens = `DELETE FROM identity_tokens WHERE (realm, user_id) IN
+		(SELECT realm, user_id FROM identity_tokens WHERE updated_at <= $1 AND (realm, user_id) NOT IN
+		(SELECT realm, user_id FROM families WHERE revoked_at = 0 AND expires_at > $1) LIMIT $2)`
 )
 
 // Sweep removes, in all realms, what is of no more use at now: codes an hour
 // after their end, browser sessions, taken ids and ended MCP sessions at their
-// end, families 48 hours after they expired or were revoked, audit records that
-// the vault has not taken within 7 days. It stops at the first error.
+// end, families 48 hours after they expired or were revoked, identity tokens when
+// they are an hour old and their person's last family expired an hour ago or was
+// revoked, audit records that the vault has not taken within 7 days. It stops at
+// the first error.
 func (db *DB) Sweep(ctx context.Context, now time.Time) error {
 	for _, s := range []struct {
 		what, query string
@@ -54,6 +64,7 @@ func (db *DB) Sweep(ctx context.Context, now time.Time) error {
 		{"ended sessions", sweepEnded, now},
 		{"families", sweepFamilies, now},
 		{"deleted grants", sweepGrants, now.Add(-deletedRest)},
+		{"identity tokens", sweepIdentityTokens, now.Add(-identityRest)},
 	} {
 		n, err := db.sweepAll(ctx, s.query, s.before)
 		if err != nil {

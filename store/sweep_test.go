@@ -198,3 +198,51 @@ func TestSweepOfAuditRecords(t *testing.T) {
 		}
 	}
 }
+
+// TestSweepOfIdentityTokens: they stay for as long as their person has a living
+// authorization, and go an hour after it or after the login that gave them.
+func TestSweepOfIdentityTokens(t *testing.T) {
+	ctx := t.Context()
+	db := newTest(t)
+	now := at()
+	for _, name := range []string{"a", "b"} {
+		r := db.Realm(name)
+		families := map[string]*authserver.Family{
+			"none": nil, "lives": {ExpiresAt: now.Add(1000 * time.Hour)}, "expires": {ExpiresAt: now.Add(10 * time.Hour)},
+			"one of two is revoked": {ExpiresAt: now.Add(10 * time.Hour)}, "revoked": {ExpiresAt: now.Add(1000 * time.Hour)},
+		}
+		for who, f := range families {
+			must(t, "PutIdentityTokens", r.PutIdentityTokens(ctx, &authserver.KeptTokens{UserID: who, UpdatedAt: now}))
+			if f == nil {
+				continue
+			}
+			for _, id := range []string{"1 of " + who, "2 of " + who} {
+				must(t, "AddCode", r.AddCode(ctx, &authserver.Code{Hash: hashOf(id), ExpiresAt: now.Add(time.Minute)}))
+				f.ID, f.UserID, f.CreatedAt, f.Current = id, who, now, hashOf(id)
+				must(t, "RedeemCode", r.RedeemCode(ctx, hashOf(id), f))
+			}
+		}
+		for _, id := range []string{"1 of one of two is revoked", "1 of revoked", "2 of revoked"} {
+			must(t, "RevokeFamily", r.RevokeFamily(ctx, id, now))
+		}
+	}
+	tick := time.Millisecond
+	for _, step := range []struct {
+		name string
+		at   time.Time
+		left int
+	}{
+		{"before an hour is over", now.Add(time.Hour - tick), 10},
+		{"after an hour", now.Add(time.Hour), 6},
+		{"before an hour after the last end is over", now.Add(11*time.Hour - tick), 6},
+		{"an hour after the last end", now.Add(11 * time.Hour), 2},
+		{"long after", now.Add(1001 * time.Hour), 0},
+	} {
+		must(t, "Sweep", db.Sweep(ctx, step.at))
+		var got int
+		must(t, "counting", db.reads.row(ctx, `SELECT count(*) FROM identity_tokens`).Scan(&got))
+		if got != step.left {
+			t.Errorf("%s: %d rows, want %d", step.name, got, step.left)
+		}
+	}
+}

@@ -212,3 +212,9 @@ func (c *Client) nonce() (string, error) {
 	}
 	return hex.EncodeToString(raw[:]), nil
 }
+
+// BaseURL is where the client's vault is.
+func (c *Client) BaseURL() *url.URL {
+	u := *c.base
+	return &u
+}

@@ -29,7 +29,7 @@ func (a *attempt) proxy(ctx context.Context, req *http.Request) (*http.Response,
 		return nil, err
 	}
 	resp := response(req, result)
-	if err := a.client.CheckProvider(resp, a.grantOf(result)); err != nil {
+	if err := a.client.CheckProvider(resp, a.provider.Name); err != nil {
 		return nil, err
 	}
 	return resp, nil
