@@ -56,6 +56,12 @@ func peekArgs(d *caddyfile.Dispenser) func(yield func(string) bool) {
 //	    description   <text>
 //	    provider      <name>
 //	    scopes        <scope>...
+//	    label         <text>
+//	    account       <text>
+//	    agent         <name>
+//	    mode          auto|retrieve|proxy
+//	    reason        <text>
+//	    constraints   <scope>...
 //	    input         <name> <type> [<description>] { ... }
 //	    input_schema  <file>
 //	    output_schema <file>
@@ -110,12 +116,17 @@ func (t *DeclaredTool) repeatable(name string) func(*caddyfile.Dispenser) error 
 func (t *DeclaredTool) unmarshalSetting(d *caddyfile.Dispenser) error {
 	texts := map[string]*string{
 		"title": &t.Title, "description": &t.Description, "provider": &t.Provider, "respond": &t.Respond,
+		"label": &t.Label, "account": &t.Account, "agent": &t.Agent, "reason": &t.Reason,
 		"result": &t.Result, "input_schema": &t.InputSchemaFile, "output_schema": &t.OutputSchemaFile,
 	}
 	flags := map[string]*bool{
 		"read_only": &t.ReadOnly, "destructive": &t.Destructive, "idempotent": &t.Idempotent, "closed_world": &t.ClosedWorld,
 	}
 	switch name := d.Val(); name {
+	case "mode":
+		return word(d, &t.Mode, mcphandler.GrantModeAuto, mcphandler.GrantModeRetrieve, mcphandler.GrantModeProxy)
+	case "constraints":
+		return manyArgs(d, &t.Constraints)
 	case "scopes":
 		return manyArgs(d, &t.Scopes)
 	case "timeout":

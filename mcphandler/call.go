@@ -20,6 +20,7 @@ const (
 	outcomeOK               = "ok"
 	outcomeToolError        = "tool_error"
 	outcomeConnect          = "connect"
+	outcomeLogin            = "login"
 	outcomeInvalidArguments = "invalid_arguments"
 	outcomeUnknownTool      = "unknown_tool"
 	outcomeFailed           = "failed"
@@ -42,6 +43,7 @@ type call struct {
 	arguments json.RawMessage
 	tool      *described
 	started   time.Time
+	approval  string // that the client came back for
 }
 
 // callTool answers tools/call.
@@ -139,7 +141,7 @@ func run(ctx context.Context, c *call) (result *Result, err error) {
 			result, err = nil, &panicError{value: p, stack: debug.Stack()}
 		}
 	}()
-	result, err = c.tool.Call(ctx, &Call{Caller: c.caller, Arguments: c.arguments})
+	result, err = c.tool.Call(ctx, &Call{Caller: c.caller, Arguments: c.arguments, Approval: c.approval})
 	if err == nil && result == nil {
 		err = errors.New("the tool returned no result")
 	}
@@ -165,6 +167,10 @@ func (h *Handler) answerError(ctx context.Context, c *call, err error) answer {
 	case errors.As(err, &connect):
 		h.record(ctx, c, outcomeConnect)
 		return h.connectAnswer(c, connect)
+	case errors.Is(err, ErrInvalidToken):
+		h.record(ctx, c, outcomeLogin)
+		h.logger.Info("a caller has to log in again", zap.String("tool", c.tool.Name), zap.String("user_id", c.caller.UserID), zap.Error(err))
+		return failed(c.msg.id, h.loginAgain(c.endpoint))
 	case errors.As(err, &arguments):
 		h.record(ctx, c, outcomeInvalidArguments)
 		return h.errorResult(c, "Invalid arguments: "+arguments.Message)

@@ -41,19 +41,37 @@ func (h *Handler) authenticate(w http.ResponseWriter, r *http.Request) *Caller {
 // challenge answers 401 (RFC 6750 section 3, RFC 9728 section 5.1). Nothing of
 // the request goes into it.
 func (h *Handler) challenge(w http.ResponseWriter, r *http.Request, badToken bool) {
+	f := &failure{status: http.StatusUnauthorized, code: codeInvalidRequest, message: "an access token is required"}
+	if badToken {
+		f.message = badTokenMessage
+	}
+	f.challenge = h.bearerChallenge(h.cfg.Endpoint(r), badToken)
+	refuse(w, f)
+}
+
+const badTokenMessage = "the access token is invalid or expired"
+
+// bearerChallenge is the value of WWW-Authenticate.
+func (h *Handler) bearerChallenge(endpoint string, badToken bool) string {
 	var b strings.Builder
 	b.WriteString("Bearer ")
-	message := "an access token is required"
 	if badToken {
-		message = "the access token is invalid or expired"
-		b.WriteString(`error="invalid_token", error_description="` + message + `", `)
+		b.WriteString(`error="invalid_token", error_description="` + badTokenMessage + `", `)
 	}
-	b.WriteString(`resource_metadata="` + metadataURL(h.cfg.Endpoint(r)) + `"`)
+	b.WriteString(`resource_metadata="` + metadataURL(endpoint) + `"`)
 	if len(h.cfg.Scopes) > 0 {
 		b.WriteString(`, scope="` + strings.Join(h.cfg.Scopes, " ") + `"`)
 	}
-	w.Header().Set("WWW-Authenticate", b.String())
-	refuse(w, &failure{status: http.StatusUnauthorized, code: codeInvalidRequest, message: message})
+	return b.String()
+}
+
+// loginAgain is the failure of a call whose tool found that the person's login
+// is over, though the token is good: for the client it is the same.
+func (h *Handler) loginAgain(endpoint string) *failure {
+	return &failure{
+		status: http.StatusUnauthorized, code: codeInvalidRequest, message: badTokenMessage,
+		challenge: h.bearerChallenge(endpoint, true),
+	}
 }
 
 // hasScopes reports whether the token has all scopes of the endpoint.
@@ -71,9 +89,11 @@ func (h *Handler) hasScopes(caller *Caller) bool {
 // scope challenge handling).
 func (h *Handler) insufficientScope(w http.ResponseWriter, r *http.Request) {
 	const message = "the access token lacks a scope of this endpoint"
-	w.Header().Set("WWW-Authenticate", `Bearer error="insufficient_scope", error_description="`+message+
-		`", scope="`+strings.Join(h.cfg.Scopes, " ")+`", resource_metadata="`+metadataURL(h.cfg.Endpoint(r))+`"`)
-	refuse(w, &failure{status: http.StatusForbidden, code: codeInvalidRequest, message: message})
+	refuse(w, &failure{
+		status: http.StatusForbidden, code: codeInvalidRequest, message: message,
+		challenge: `Bearer error="insufficient_scope", error_description="` + message +
+			`", scope="` + strings.Join(h.cfg.Scopes, " ") + `", resource_metadata="` + metadataURL(h.cfg.Endpoint(r)) + `"`,
+	})
 }
 
 // metadataURL returns where the metadata of the protected resource lie

@@ -56,12 +56,19 @@ func (h *Handler) connectText(c *call, e *ConnectError) answer {
 		IsError: true,
 	}
 	if len(c.tool.OutputSchema) == 0 {
-		result.StructuredContent = appendJSON(nil, struct {
-			Error      string `json:"error"`
-			Provider   string `json:"provider"`
-			Message    string `json:"message"`
-			ConnectURL string `json:"connect_url"`
-		}{e.Reason, e.Provider, message, e.URL})
+		content := struct {
+			Error       string `json:"error"`
+			Provider    string `json:"provider"`
+			Message     string `json:"message"`
+			ConnectURL  string `json:"connect_url,omitempty"`
+			ApprovalURL string `json:"approval_url,omitempty"`
+		}{Error: e.Reason, Provider: e.Provider, Message: message}
+		if e.Reason == ReasonApprovalRequired {
+			content.ApprovalURL = e.URL
+		} else {
+			content.ConnectURL = e.URL
+		}
+		result.StructuredContent = appendJSON(nil, content)
 	}
 	a, err := h.encodeResult(c, result)
 	if err != nil { // strings always make JSON
@@ -75,7 +82,10 @@ func connectMessage(e *ConnectError) string {
 	if title == "" {
 		title = e.Provider
 	}
-	if e.Reason == ReasonScopesMissing {
+	switch e.Reason {
+	case ReasonApprovalRequired:
+		return "This call to " + title + " waits for your approval."
+	case ReasonScopesMissing:
 		return "This tool needs more permissions for your " + title + " account."
 	}
 	return "This tool needs access to your " + title + " account."
@@ -109,6 +119,7 @@ type requestState struct {
 	Title    string `json:"t,omitempty"`
 	Reason   string `json:"r"`
 	URL      string `json:"u"`
+	ID       string `json:"i,omitempty"` // of an approval
 }
 
 func (h *Handler) sealState(c *call, e *ConnectError) (string, error) {
@@ -118,7 +129,7 @@ func (h *Handler) sealState(c *call, e *ConnectError) (string, error) {
 	}
 	plain := appendJSON(nil, requestState{
 		Expires:  h.cfg.Now().Add(stateLifetime).Unix(),
-		Provider: e.Provider, Title: e.Title, Reason: e.Reason, URL: e.URL,
+		Provider: e.Provider, Title: e.Title, Reason: e.Reason, URL: e.URL, ID: e.ID,
 	})
 	sealed, err := h.cfg.Sealer.Seal(plain, ad)
 	if err != nil {
@@ -161,6 +172,7 @@ func (h *Handler) resume(c *call) (declined *ConnectError, f *failure) {
 	if responses != nil && !isObject(responses) {
 		return nil, badRetry("inputResponses is not an object")
 	}
+	c.approval = state.ID
 	action := member(member(responses, connectKey), "action")
 	if action == nil || !isString(action) {
 		return nil, nil // asked again, if the grant still lacks

@@ -10,7 +10,8 @@ import (
 type Upstream interface {
 	// Do sends req with caller's own grant as need says. It never follows a
 	// redirect. The error is a [*ConnectError] when caller has to connect
-	// first, or to grant scopes. The body of the response is to be closed.
+	// first, to grant scopes, or to approve the call, and [ErrInvalidToken] when
+	// caller has to log in again. The body of the response is to be closed.
 	Do(caller *Caller, need Need, req *http.Request) (*http.Response, error)
 }
 
@@ -18,6 +19,17 @@ type Upstream interface {
 type Need struct {
 	Provider string   // empty: no credential
 	Scopes   []string // beside those that the provider always asks for
+
+	// As in [GrantConfig], with placeholders filled in.
+	Label, Account, Agent, Mode, Reason string
+	Constraints                         []string
+
+	// Tool is who needs it, Arguments with what: together with the caller they
+	// tell a call that is repeated.
+	Tool      string
+	Arguments json.RawMessage
+	// Approval is the id of a [ConnectError] that the caller comes back with.
+	Approval string
 }
 
 // DeclaredConfig declares a tool in words: its inputs, and either a text to
@@ -42,6 +54,8 @@ type DeclaredConfig struct {
 	// Scopes at the provider that this tool needs beside those of the
 	// provider's own list. Without them the person is asked to connect again.
 	Scopes []string `json:"scopes,omitempty"`
+
+	GrantConfig
 
 	// The tool's arguments, in order. Excludes `input_schema`.
 	Inputs []Input `json:"inputs,omitempty"`

@@ -20,8 +20,8 @@ const (
 )
 
 // send sends req and makes a result of the response.
-func (d *Declared) send(ctx context.Context, caller *Caller, req *http.Request) (*Result, error) {
-	resp, err := d.upstream.Do(caller, d.need, req)
+func (d *Declared) send(ctx context.Context, caller *Caller, need Need, req *http.Request) (*Result, error) {
+	resp, err := d.upstream.Do(caller, need, req)
 	if err != nil {
 		return nil, sendError(err)
 	}
@@ -51,7 +51,7 @@ func (d *Declared) send(ctx context.Context, caller *Caller, req *http.Request) 
 func sendError(err error) error {
 	var connect *ConnectError
 	var tool *ToolError
-	if errors.As(err, &connect) || errors.As(err, &tool) ||
+	if errors.As(err, &connect) || errors.As(err, &tool) || errors.Is(err, ErrInvalidToken) ||
 		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}

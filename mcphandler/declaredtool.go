@@ -41,6 +41,7 @@ type Declared struct {
 
 	result      *jqProgram // nil for the response as it is
 	need        Need
+	grant       *grantTemplate
 	upstream    Upstream
 	timeout     time.Duration
 	maxResponse int64
@@ -64,7 +65,10 @@ func newDeclared(cfg *DeclaredConfig, up Upstream, opts DeclaredOptions) (*Decla
 		return nil, err
 	}
 	d := &Declared{
-		need:     Need{Provider: cfg.Provider, Scopes: cfg.Scopes},
+		need: Need{
+			Provider: cfg.Provider, Scopes: cfg.Scopes, Label: cfg.Label, Agent: cfg.Agent, Mode: cfg.Mode,
+			Constraints: cfg.Constraints, Tool: cfg.Name,
+		},
 		upstream: up,
 		timeout:  cfg.Timeout, maxResponse: cfg.MaxResponse,
 		now: opts.Now,
@@ -105,6 +109,9 @@ func (d *Declared) compile(cfg *DeclaredConfig, expand func(string) (string, err
 	words := &vocabulary{arguments: d.inputs.kinds, order: d.inputs.order, expand: expand}
 	if cfg.Request == nil {
 		return d.compileRespond(words, cfg.Respond)
+	}
+	if d.grant, err = words.compileGrant(&cfg.GrantConfig); err != nil {
+		return err
 	}
 	if d.upstream == nil {
 		return errors.New("request: there is nothing to send it with")
@@ -154,7 +161,7 @@ func (cfg *DeclaredConfig) check() error {
 	case cfg.MaxResponse < 0 || cfg.MaxResponse > maxMaxResponse:
 		return fmt.Errorf("max_response %d: accepted are 1 to %d bytes", cfg.MaxResponse, maxMaxResponse)
 	}
-	return nil
+	return cfg.GrantConfig.check(cfg.Provider)
 }
 
 func (cfg *DeclaredConfig) describe(input json.RawMessage) Description {
@@ -213,7 +220,12 @@ func (d *Declared) Call(ctx context.Context, c *Call) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	result, err := d.send(limited, c.Caller, req)
+	need := d.need
+	need.Arguments, need.Approval = c.Arguments, c.Approval
+	if err := d.grant.fill(&need, values); err != nil {
+		return nil, err
+	}
+	result, err := d.send(limited, c.Caller, need, req)
 	if err != nil && errors.Is(limited.Err(), context.DeadlineExceeded) && ctx.Err() == nil {
 		return ErrorResult("no answer within %s", d.timeout), nil
 	}

@@ -29,6 +29,8 @@ type failure struct {
 	code    int // of JSON-RPC
 	message string
 	data    any
+	// challenge is the value of WWW-Authenticate of a 401 or 403; optional.
+	challenge string
 }
 
 // invalidRequest is a failure of a message that MCP does not know.
@@ -200,6 +202,8 @@ type answer struct {
 	status  int
 	body    []byte
 	session string // id of a new session
+	// challenge is the value of WWW-Authenticate; optional.
+	challenge string
 }
 
 // accepted answers a notification.
@@ -238,7 +242,7 @@ func failed(id json.RawMessage, f *failure) answer {
 		b = append(b, `,"data":`...)
 		b = appendJSON(b, f.data)
 	}
-	return answer{status: f.status, body: append(b, "}}"...)}
+	return answer{status: f.status, body: append(b, "}}"...), challenge: f.challenge}
 }
 
 // appendJSON appends the JSON of v, which is made of strings, maps and structs
@@ -258,6 +262,9 @@ func send(w http.ResponseWriter, a answer) {
 	header := w.Header()
 	if a.session != "" {
 		header.Set("Mcp-Session-Id", a.session)
+	}
+	if a.challenge != "" {
+		header.Set("WWW-Authenticate", a.challenge)
 	}
 	if a.status == http.StatusServiceUnavailable || a.status == http.StatusTooManyRequests {
 		header.Set("Retry-After", retryAfter)

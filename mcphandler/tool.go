@@ -16,7 +16,8 @@ type Tool interface {
 	// Call runs the tool for c.Caller. The tool checks the arguments against
 	// its input schema and refuses them with an [*ArgumentsError]. An error
 	// that is a [*ConnectError] is answered with a way to connect; one that is a
-	// [*ToolError] is shown to the model; any other is logged, and the model is
+	// [*ToolError] is shown to the model; [ErrInvalidToken] has the client log
+	// the person in again; any other is logged, and the model is
 	// told only that the tool failed.
 	Call(ctx context.Context, c *Call) (*Result, error)
 }
@@ -64,6 +65,9 @@ type Call struct {
 	Caller *Caller
 	// Arguments is a JSON object, never empty: absent arguments are {}.
 	Arguments json.RawMessage
+	// Approval is the ID of a [ConnectError] that this call was answered with
+	// before, if the client brought it back.
+	Approval string
 }
 
 // Result is what a tool answers. Its parts stay raw JSON on their way to the
@@ -123,16 +127,20 @@ func (e *ToolError) Unwrap() error { return e.Cause }
 const (
 	ReasonAuthorizationRequired = "authorization_required"
 	ReasonScopesMissing         = "scope_reauth_required"
+	ReasonApprovalRequired      = "approval_required"
 )
 
-// ConnectError says that the caller must connect an account at a provider, or
-// widen what was granted, before the tool can run. How the client hears of it
+// ConnectError says that the caller must connect an account at a provider, widen
+// what was granted, or approve the call, before the tool can run. How the client hears of it
 // depends on what the client can do.
 type ConnectError struct {
 	Provider string // name in the configuration, such as "google"
 	Title    string // name for people, such as "Google"
 	Reason   string // one of the Reason constants
-	URL      string // page of this server where the person connects
+	URL      string // page where the person connects or approves
+	// ID of an approval, with [ReasonApprovalRequired]: the call's next try finds
+	// it in [Call.Approval], where the client keeps it.
+	ID string
 }
 
 // Error implements error. The URL is left out: it belongs to one person.

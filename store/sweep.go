@@ -48,8 +48,8 @@ const (
 )
 
 // Sweep removes, in all realms, what is of no more use at now: codes an hour
-// after their end, browser sessions, taken ids and ended MCP sessions at their
-// end, families 48 hours after they expired or were revoked, identity tokens when
+// after their end, browser sessions, taken ids, ended MCP sessions and approvals at
+// their end, families 48 hours after they expired or were revoked, identity tokens when
 // they are an hour old and their person's last family expired an hour ago or was
 // revoked, audit records that the vault has not taken within 7 days. It stops at
 // the first error.
@@ -63,6 +63,7 @@ func (db *DB) Sweep(ctx context.Context, now time.Time) error {
 		{"taken ids", sweepTaken, now},
 		{"ended sessions", sweepEnded, now},
 		{"families", sweepFamilies, now},
+		{"approvals", sweepApprovals, now},
 		{"deleted grants", sweepGrants, now.Add(-deletedRest)},
 		{"identity tokens", sweepIdentityTokens, now.Add(-identityRest)},
 	} {
