@@ -54,7 +54,7 @@ func (v *Vault) recording() Recording {
 			continue
 		}
 		recorded := RecordedCall{
-			Method: c.Method, Path: n.plain(c.Path), Query: n.plain(c.Query),
+			Method: c.Method, Path: n.plain(c.Path), Query: anyWait.ReplaceAllString(n.plain(c.Query), "wait=<wait>"),
 			Header: n.header(c.Header), Body: n.body(c.Body),
 		}
 		if background(c.Path) {
@@ -104,6 +104,7 @@ func (v *Vault) newNamer() *namer {
 var (
 	anyUUID = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
 	anyJWT  = regexp.MustCompile(`eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{86}`)
+	anyWait = regexp.MustCompile(`\bwait=[1-9][0-9]*\b`)
 	agentUA = regexp.MustCompile(`^alter-sdk-python/[0-9.]+$`)
 )
 
@@ -188,8 +189,11 @@ func (n *namer) value(key string, value any) any {
 		}
 		return n.plain(x)
 	case json.Number:
-		if key == "latency_ms" {
+		switch key {
+		case "latency_ms":
 			return "<latency>"
+		case "wait_ms": // of what is left of the client's own limit
+			return "<wait>"
 		}
 	}
 	return value
