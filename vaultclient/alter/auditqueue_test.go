@@ -130,8 +130,9 @@ func TestAuditQueueConfig(t *testing.T) {
 // the log has one line for it and one for its end, and nothing is dropped.
 func TestAuditVaultAway(t *testing.T) {
 	for name, c := range map[string]struct {
-		fault altertest.Fault
-		twice bool // what was carried out and not answered is sent again
+		fault   altertest.Fault
+		timeout time.Duration
+		twice   bool // what was carried out and not answered is sent again
 	}{
 		"503":                        {fault: altertest.Fault{Status: 503}},
 		"503 of a proxy":             {fault: altertest.Fault{Status: 503, Body: json.RawMessage(`"<html>"`)}},
@@ -146,7 +147,7 @@ func TestAuditVaultAway(t *testing.T) {
 		"cut before it was done":     {fault: altertest.Fault{Cut: altertest.CutUndone}},
 		"cut after it was done":      {fault: altertest.Fault{Cut: altertest.CutDone}, twice: true},
 		"cut in the answer":          {fault: altertest.Fault{Cut: altertest.CutHalf}, twice: true},
-		"slower than the timeout":    {fault: altertest.Fault{DelayMS: 60_000}},
+		"slower than the timeout":    {fault: altertest.Fault{DelayMS: 60_000}, timeout: 300 * time.Millisecond, twice: true},
 		"an answer without an end":   {fault: altertest.Fault{Status: 200, Body: endlessAnswer()}},
 		"a status that is not there": {fault: altertest.Fault{Status: 599}},
 	} {
@@ -156,7 +157,7 @@ func TestAuditVaultAway(t *testing.T) {
 			c.fault.Path, c.fault.Times = auditPath, -1
 			v.AddFault(c.fault)
 			q := newAuditQueue(t, alter.AuditQueueConfig{
-				Spool: newAuditSpool(t), InFlight: 4, Timeout: 300 * time.Millisecond,
+				Spool: newAuditSpool(t), InFlight: 4, Timeout: c.timeout,
 			}).run(t, newAuditClient(t, v.URL))
 			names := auditNames("record ", 12)
 			q.add(t, names...)
