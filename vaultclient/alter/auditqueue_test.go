@@ -222,7 +222,7 @@ func TestAuditClosedPort(t *testing.T) {
 func TestAuditRateLimit(t *testing.T) {
 	v := startAuditVault(t)
 	v.AddFault(altertest.Fault{Path: auditPath, Status: 429, Header: map[string]string{"Retry-After": "1"}})
-	q := newAuditQueue(t, alter.AuditQueueConfig{Spool: newAuditSpool(t), InFlight: 1}).run(t, newAuditClient(t, v.URL))
+	q := newAuditQueue(t, alter.AuditQueueConfig{Spool: newAuditSpool(t), InFlight: 1, MaxPause: time.Minute}).run(t, newAuditClient(t, v.URL))
 	q.add(t, auditNames("record ", 5)...)
 	q.awaitEmpty(t)
 	calls := v.Calls()
@@ -234,6 +234,33 @@ func TestAuditRateLimit(t *testing.T) {
 	}
 	if len(q.messages()) != 0 {
 		t.Errorf("log %q, want none: it was no outage", q.messages())
+	}
+}
+
+// TestAuditLongPause: a vault that wants to be left alone for long is an outage
+// at once, and is left alone.
+func TestAuditLongPause(t *testing.T) {
+	for name, fault := range map[string]altertest.Fault{
+		"a rate":  {Status: 429, Header: map[string]string{"Retry-After": "3600"}},
+		"a quota": {Status: 429, Body: json.RawMessage(`{"error":"quota_exceeded","retry_after":2000000}`)},
+		"503":     {Status: 503, Header: map[string]string{"Retry-After": "600"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := startAuditVault(t)
+			fault.Path = auditPath
+			v.AddFault(fault)
+			q := newAuditQueue(t, alter.AuditQueueConfig{Spool: newAuditSpool(t), InFlight: 1}).run(t, newAuditClient(t, v.URL))
+			q.add(t, auditNames("record ", 5)...)
+			auditAwait(t, "the outage", func() bool { return q.Stats().Away })
+			q.add(t, "later")
+			auditMust(t, "Run", q.end())
+			if n := v.Count(auditPath); n != 1 {
+				t.Errorf("%d calls, want one", n)
+			}
+			if diff := cmp.Diff([]string{awayLog}, q.messages()); diff != "" {
+				t.Errorf("log (-want +got):\n%s", diff)
+			}
+		})
 	}
 }
 
