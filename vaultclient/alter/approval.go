@@ -148,7 +148,7 @@ func (c *Client) AwaitApproval(ctx context.Context, id string, o AwaitApprovalOp
 	var result *ProxyResult
 	var last ApprovalStatus
 	over := &Error{Kind: ErrApprovalTimedOut, Op: "GET /sdk/approvals", ApprovalID: id}
-	err := c.await(ctx, o.AwaitOptions, over, func(ctx context.Context) (bool, error) {
+	err := c.await(ctx, o.AwaitOptions, over, passes, func(ctx context.Context) (bool, error) {
 		s, err := c.ApprovalStatus(ctx, id, pollFor(ctx, MaxApprovalWait))
 		if err != nil {
 			return false, err

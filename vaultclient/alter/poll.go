@@ -43,10 +43,13 @@ func (o AwaitOptions) withDefaults() AwaitOptions {
 // the caller's context.
 var errAwaitOver = errors.New("the time to wait is over")
 
-// await calls poll until it is done or fails for good. What is for now alone, it
-// survives: a vault that is away, an answer that was lost, a limit. over is the
-// error when time is up; its cause is the caller's context, or what failed last.
-func (c *Client) await(ctx context.Context, o AwaitOptions, over *Error, poll func(context.Context) (bool, error)) error {
+// await calls poll until it is done, or fails with what survives does not let
+// pass. over is the error when time is up; its cause is the caller's context, and
+// what failed last.
+func (c *Client) await(
+	ctx context.Context, o AwaitOptions, over *Error,
+	survives func(error) bool, poll func(context.Context) (bool, error),
+) error {
 	o = o.withDefaults()
 	ctx, cancel := context.WithTimeoutCause(ctx, o.Timeout, errAwaitOver)
 	defer cancel()
@@ -54,10 +57,10 @@ func (c *Client) await(ctx context.Context, o AwaitOptions, over *Error, poll fu
 	for ctx.Err() == nil {
 		started := c.cfg.Now()
 		done, err := poll(ctx)
-		if ctx.Err() == nil || err == nil {
-			if done || err != nil && !passes(err) {
-				return err
-			}
+		if done || err != nil && !survives(err) {
+			return err
+		}
+		if ctx.Err() == nil {
 			last = err
 		}
 		pause := max(o.Interval-c.cfg.Now().Sub(started), waitAsked(err))
@@ -72,7 +75,8 @@ func (c *Client) await(ctx context.Context, o AwaitOptions, over *Error, poll fu
 	return over
 }
 
-// passes reports whether a poll that failed may succeed later.
+// passes reports whether a poll that failed may succeed later: the vault was
+// away, its answer was lost, or there were too many calls.
 func passes(err error) bool {
 	var e *Error
 	if !errors.As(err, &e) {
