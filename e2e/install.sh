@@ -78,6 +78,7 @@ mkdir -p "$work"
 exec 9>"$work/install.lock"
 flock 9
 install_python clients/py/requirements.txt py
+install_python altersdk/requirements.txt altersdk
 install_node
 install_npm clients/ts ts
 install_npm clients/conformance conformance

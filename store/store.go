@@ -1,9 +1,9 @@
 // Package store keeps what the server must not lose in an SQL database.
 //
-// It implements the store interfaces of authserver, vaultclient/local and
-// mcphandler for any number of realms in one database. It owns the schema, its
-// migrations, the sealing of columns that must be read back, and the sharing of
-// commits. It does not know HTTP, OAuth flows, MCP, or Caddy.
+// It implements the store interfaces of authserver, vaultclient/local,
+// vaultclient/alter and mcphandler for any number of realms in one database. It
+// owns the schema, its migrations, the sealing of columns that must be read back,
+// and the sharing of commits. It does not know HTTP, OAuth flows, MCP, or Caddy.
 package store
 
 import (

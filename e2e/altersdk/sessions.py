@@ -219,9 +219,23 @@ async def _(v):
         allow_user_policy_rules=False,
         allowed_origin="https://app.example.com",
         return_url="https://app.example.com/back",
-        requested_ttl_seconds=3600,
     )
     return [s.path, s.direct, s.delegable_requested, s.secret_slug]
+
+
+@step("managed secret's connect session that repairs a grant", calls=1)
+async def _(v):
+    g = grant(provider="acme", secret=True, state="credential_revoked")
+    s = await v.create_managed_secret_connect_session(
+        provider="acme", user_token=token(), repair_grant_id=g["id"], direct=True
+    )
+    return [s.path, s.existing_grant_id == g["id"]]
+
+
+@step("managed secret's connect session with a life for an agent", calls=1)
+async def _(v):
+    s = await v.create_managed_secret_connect_session(provider="acme", user_token=token(), agent=AGENT, requested_ttl_seconds=3600)
+    return [s.path, s.agent_id == AGENT]
 
 
 @step("list of grants", calls=3)
@@ -287,5 +301,5 @@ async def _(v):
         seen = verify_identity_assertion(
             a.token, issuer=WHERE["issuer"], audience="https://memory.example.com", jwks=keys, expected_app_id=a.identity.app_id
         )
-        told.append([seen.external_subject_id, a.identity.email])
+        told.append([seen.app_user_id == a.identity.app_user_id, a.identity.external_subject_id, a.identity.email])
     return told

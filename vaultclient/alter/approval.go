@@ -9,10 +9,14 @@ import (
 	"time"
 )
 
-// ApprovalState is where an approval stands.
+// MaxApprovalWait is how long the vault holds a question for an approval's
+// status at most.
+const MaxApprovalWait = 25 * time.Second
+
+// ApprovalState is where an approval, or one of its gates, stands.
 type ApprovalState string
 
-// States of an [Approval] and its gates. There are no others.
+// States of approvals. There are no others.
 const (
 	ApprovalPending   ApprovalState = "pending"
 	ApprovalApproved  ApprovalState = "approved"
@@ -23,204 +27,209 @@ const (
 	ApprovalFailed    ApprovalState = "failed"
 )
 
-func (s ApprovalState) known() bool {
-	switch s {
-	case ApprovalPending, ApprovalApproved, ApprovalExecuting, ApprovalDenied, ApprovalExpired, ApprovalExecuted, ApprovalFailed:
-		return true
-	}
-	return false
-}
-
-// Approval is what is known of a call that waits for people.
-type Approval struct {
-	ID, GroupID string
-	Status      ApprovalState
-	Gates       []ApprovalGate
-	ExpiresAt   time.Time
-	DecidedAt   time.Time // zero: not decided
-	// DecisionReason and ExecutionError are words of people and of the vault.
+// ApprovalStatus is how far a call that needs approval has come.
+type ApprovalStatus struct {
+	ID        string
+	GroupID   string
+	State     ApprovalState
+	Gates     []ApprovalGateStatus // at least one
+	ExpiresAt time.Time
+	DecidedAt time.Time // zero: not yet
+	// DecisionReason is what the person said; may be empty.
 	DecisionReason string
-	ExecutedAt     time.Time // zero: not executed
+	ExecutedAt     time.Time // zero: not yet
+	// ExecutionError is why the call could not be made; empty if it was.
 	ExecutionError string
-	// HasResult says that [Client.ApprovalResult] has the provider's answer.
+	// HasResult says that [Client.ApprovalResult] has one.
 	HasResult bool
 }
 
-// ApprovalGate is one of the approvals that a call needs.
-type ApprovalGate struct {
-	ID        string        `json:"approval_id"`
-	Status    ApprovalState `json:"status"`
-	ExpiresAt time.Time     `json:"expires_at"`
-	DecidedAt time.Time     `json:"decided_at"` // zero: not decided
+// ApprovalGateStatus is one of the decisions that a call needs.
+type ApprovalGateStatus struct {
+	ID        string
+	State     ApprovalState
+	ExpiresAt time.Time
+	DecidedAt time.Time // zero: not yet
 }
 
-// MaxApprovalWait is how long the vault holds a question for a status at most.
-const MaxApprovalWait = 25 * time.Second
-
-// longPollSlack is added to the time that the vault may hold an answer.
-const longPollSlack = 15 * time.Second
-
-// Approval asks where an approval stands: GET /sdk/approvals/{id}. The vault
-// answers when the status changes, or after wait: at most [MaxApprovalWait], in
-// whole seconds; 0 answers at once. The key needs approvals:read or
-// proxy:execute. Any refusal is an [*Error] that says only that.
-func (c *Client) Approval(ctx context.Context, id string, wait time.Duration) (*Approval, error) {
+// ApprovalStatus asks how far an approval has come: GET /sdk/approvals/{id}, key
+// scope approvals:read or proxy:execute. With wait, the vault answers when the
+// status changes, but after wait at the latest; whole seconds count, 25 at most.
+// Errors: [ErrInvalid], [ErrApproval] for an id that the vault does not know,
+// [ErrUnavailable], [ErrOperator].
+func (c *Client) ApprovalStatus(ctx context.Context, id string, wait time.Duration) (*ApprovalStatus, error) {
 	if !isUUID(id) {
-		return nil, invalid("approval id %q: want a UUID", cut(id))
+		return nil, invalid("approval id %q: want a UUID in lower case", cut(id))
 	}
 	if wait < 0 || wait > MaxApprovalWait {
-		return nil, invalid("waiting %v for an approval: at most %v", wait, MaxApprovalWait)
+		return nil, invalid("approval wait %s: want at most %s", wait, MaxApprovalWait)
 	}
-	k := call{method: http.MethodGet, path: "/sdk/approvals/" + id, plain: true, repeatable: true, want: only(http.StatusOK)}
+	k := call{
+		method: http.MethodGet, path: "/sdk/approvals/" + id, plain: true, repeatable: true,
+		want: only(http.StatusOK),
+	}
 	if seconds := int(wait / time.Second); seconds > 0 {
-		k.query, k.timeout = url.Values{"wait": {strconv.Itoa(seconds)}}, wait+longPollSlack
+		k.query = url.Values{"wait": {strconv.Itoa(seconds)}}
+		k.timeout = wait + pollMargin
 	}
-	a, err := c.do(ctx, k)
+	o, a, err := c.object(ctx, k)
 	if err != nil {
+		return nil, approvalError(err, id)
+	}
+	s := o.approvalStatus()
+	if o.err(&k, a) == nil && s.ID != id {
+		o.fail("approval_id", "is that of another approval")
+	}
+	if err := o.err(&k, a); err != nil {
 		return nil, err
 	}
-	return k.approval(a)
+	return s, nil
 }
 
-func (k *call) approval(a *answer) (*Approval, error) {
-	var wire struct {
-		ID             string         `json:"approval_id"`
-		GroupID        string         `json:"approval_group_id"`
-		Status         ApprovalState  `json:"status"`
-		Gates          []ApprovalGate `json:"gates"`
-		ExpiresAt      time.Time      `json:"expires_at"`
-		DecidedAt      time.Time      `json:"decided_at"`
-		DecisionReason string         `json:"decision_reason"`
-		ExecutedAt     time.Time      `json:"executed_at"`
-		ExecutionError string         `json:"execution_error"`
-		HasResult      *bool          `json:"has_result"`
-	}
-	if err := k.decode(a, &wire); err != nil {
-		return nil, err
-	}
-	if !isUUID(wire.ID) || !isUUID(wire.GroupID) || !wire.Status.known() || wire.ExpiresAt.IsZero() || wire.HasResult == nil {
-		return nil, k.malformed(a, "the approval lacks members, or they are invalid")
-	}
-	for _, g := range wire.Gates {
-		if !isUUID(g.ID) || !g.Status.known() || g.ExpiresAt.IsZero() {
-			return nil, k.malformed(a, "a gate of the approval lacks members, or they are invalid")
-		}
-	}
-	return &Approval{
-		ID: wire.ID, GroupID: wire.GroupID, Status: wire.Status, Gates: wire.Gates, ExpiresAt: wire.ExpiresAt,
-		DecidedAt: wire.DecidedAt, DecisionReason: cut(wire.DecisionReason), ExecutedAt: wire.ExecutedAt,
-		ExecutionError: cut(wire.ExecutionError), HasResult: *wire.HasResult,
-	}, nil
-}
-
-// ApprovalResult returns the provider's answer to a call that was approved and
-// made: GET /sdk/approvals/{id}/result.
+// ApprovalResult returns what the provider answered to an approved call: GET
+// /sdk/approvals/{id}/result, key scope approvals:read or proxy:execute. It can
+// be asked again. Errors: [ErrInvalid], [ErrApproval] for an id without a result
+// and, below it, why there will be none; [ErrUnavailable], [ErrOperator]. The
+// answer has at most 32 MiB.
 func (c *Client) ApprovalResult(ctx context.Context, id string) (*ProxyResult, error) {
 	if !isUUID(id) {
-		return nil, invalid("approval id %q: want a UUID", cut(id))
+		return nil, invalid("approval id %q: want a UUID in lower case", cut(id))
 	}
 	k := call{
 		method: http.MethodGet, path: "/sdk/approvals/" + id + "/result", plain: true, repeatable: true,
 		want: only(http.StatusOK), limit: maxProxyAnswer,
 	}
-	a, err := c.do(ctx, k)
+	o, a, err := c.object(ctx, k)
+	if err != nil {
+		return nil, approvalError(err, id)
+	}
+	r := o.proxyResult()
+	if err := o.err(&k, a); err != nil {
+		return nil, err
+	}
+	r.ApprovalID = id
+	return r, nil
+}
+
+// approvalError says which approval an error is about. What the vault does not
+// find is no grant here.
+func approvalError(err error, id string) error {
+	var e *Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	e.ApprovalID = id
+	switch {
+	case e.Code == "approval_denied" || e.Code == "approval_expired" || e.Code == "approval_execution_failed":
+		e.Kind = kindOfRest(e.Status, e.Code)
+	case e.Kind == ErrGrantNotFound || e.Kind == ErrGrantDeleted:
+		e.Kind = ErrApproval
+	}
+	return err
+}
+
+// AwaitApprovalOptions say how to wait for an approval.
+type AwaitApprovalOptions struct {
+	AwaitOptions
+	// Changed is called with each status that differs from the one before, the
+	// first included; nil for nobody. The wait goes on when it returns.
+	Changed func(ApprovalStatus)
+}
+
+// AwaitApproval waits until an approval is decided and its call made, and
+// returns what the provider answered. A vault that is away meanwhile ends
+// nothing.
+//
+// Errors: [ErrApprovalDenied], [ErrApprovalExpired], [ErrApprovalFailed] with
+// [Error.Reason]; [ErrApprovalTimedOut] when the time is over or the context
+// ends, and then the same id can be awaited again; those of
+// [Client.ApprovalStatus].
+func (c *Client) AwaitApproval(ctx context.Context, id string, o AwaitApprovalOptions) (*ProxyResult, error) {
+	var result *ProxyResult
+	var last ApprovalStatus
+	over := &Error{Kind: ErrApprovalTimedOut, Op: "GET /sdk/approvals", ApprovalID: id}
+	err := c.await(ctx, o.AwaitOptions, over, passes, func(ctx context.Context) (bool, error) {
+		s, err := c.ApprovalStatus(ctx, id, pollFor(ctx, MaxApprovalWait))
+		if err != nil {
+			return false, err
+		}
+		if o.Changed != nil && s.differs(last) {
+			o.Changed(*s)
+		}
+		last = *s
+		if s.State != ApprovalExecuted {
+			return false, s.failure()
+		}
+		if !s.HasResult {
+			return false, nil
+		}
+		result, err = c.ApprovalResult(ctx, id)
+		if isNotReady(err) {
+			return false, nil
+		}
+		return err == nil, err
+	})
 	if err != nil {
 		return nil, err
 	}
-	return k.proxyResult(a)
+	return result, nil
 }
 
-// AwaitOptions of [Client.AwaitApproval]. Zero values mean the documented
-// default.
-type AwaitOptions struct {
-	// Timeout of the whole wait, beside that of the context. Default 5 min.
-	Timeout time.Duration
-	// Progress is told each status that differs from the one before.
-	Progress func(*Approval)
+// isNotReady reports whether the vault has the result in a moment only.
+func isNotReady(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Code == "approval_result_not_ready"
 }
 
-// defaultAwait is how long the vault's own clients wait for an approval.
-const defaultAwait = 5 * time.Minute
-
-// AwaitApproval waits until people have decided and the vault has made the call,
-// and returns the provider's answer. Errors: [ErrApprovalDenied],
-// [ErrApprovalExpired], [ErrApprovalFailed], and [ErrApprovalTimedOut] when time
-// is up first; then it can be awaited again. A vault that is away is waited for.
-func (c *Client) AwaitApproval(ctx context.Context, id string, o AwaitOptions) (*ProxyResult, error) {
-	if o.Timeout <= 0 {
-		o.Timeout = defaultAwait
+// differs reports whether anything that a person would see has changed.
+func (s *ApprovalStatus) differs(from ApprovalStatus) bool {
+	if s.State != from.State || len(s.Gates) != len(from.Gates) {
+		return true
 	}
-	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
-	defer cancel()
-	last, wait := "", time.Duration(0)
-	for {
-		s, err := c.Approval(ctx, id, wait)
-		if ctx.Err() != nil {
-			return nil, &Error{Kind: ErrApprovalTimedOut, Op: "GET /sdk/approvals", ApprovalID: id, Err: ctx.Err()}
+	for i, g := range s.Gates {
+		if g.State != from.Gates[i].State {
+			return true
 		}
-		if errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrMalformed) {
-			if c.cfg.Sleep(ctx, firstWait) != nil {
-				continue // time is up
-			}
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		if o.Progress != nil && s.digest() != last {
-			o.Progress(s)
-		}
-		last = s.digest()
-		result, done, err := c.ended(ctx, s)
-		if done || err != nil {
-			return result, err
-		}
-		// The vault answers a changed status at once; what is decided and not
-		// done yet would be asked for without pause.
-		if s.Status != ApprovalPending {
-			if c.cfg.Sleep(ctx, firstWait) != nil {
-				continue
-			}
-		}
-		wait = longPoll(ctx)
 	}
+	return false
 }
 
-// longPoll is the longest wait that ends before the context does.
-func longPoll(ctx context.Context) time.Duration {
-	wait := MaxApprovalWait
-	if end, ok := ctx.Deadline(); ok {
-		wait = min(wait, time.Until(end))
+// failure is the error of a state from which no result comes.
+func (s *ApprovalStatus) failure() error {
+	e := &Error{Op: "GET /sdk/approvals", ApprovalID: s.ID, Reason: cut(s.DecisionReason)}
+	switch s.State {
+	case ApprovalDenied:
+		e.Kind = ErrApprovalDenied
+	case ApprovalExpired:
+		e.Kind = ErrApprovalExpired
+	case ApprovalFailed:
+		e.Kind = ErrApprovalFailed
+		if s.ExecutionError != "" {
+			e.Reason = cut(s.ExecutionError)
+		}
+	default:
+		return nil
 	}
-	return max(wait, time.Second)
+	e.Message = e.Reason
+	return e
 }
 
-// digest tells one status from another.
-func (a *Approval) digest() string {
-	s := string(a.Status)
-	for _, g := range a.Gates {
-		s += "," + string(g.Status)
+func (o *object) approvalStatus() *ApprovalStatus {
+	s := &ApprovalStatus{
+		ID: o.id("approval_id"), GroupID: o.id("approval_group_id"), State: o.approvalState(),
+		ExpiresAt: o.time("expires_at"), DecidedAt: o.maybeTime("decided_at"),
+		DecisionReason: o.maybeText("decision_reason"), ExecutedAt: o.maybeTime("executed_at"),
+		ExecutionError: o.maybeText("execution_error"), HasResult: o.flag("has_result"),
+	}
+	for _, g := range o.objects("gates") {
+		s.Gates = append(s.Gates, ApprovalGateStatus{
+			ID: g.id("approval_id"), State: g.approvalState(),
+			ExpiresAt: g.time("expires_at"), DecidedAt: g.maybeTime("decided_at"),
+		})
 	}
 	return s
 }
 
-// ended returns how it ended; false while it has not.
-func (c *Client) ended(ctx context.Context, s *Approval) (*ProxyResult, bool, error) {
-	refused := func(kind Kind, reason string) (*ProxyResult, bool, error) {
-		return nil, true, &Error{Kind: kind, Op: "GET /sdk/approvals", ApprovalID: s.ID, Reason: reason}
-	}
-	switch s.Status {
-	case ApprovalDenied:
-		return refused(ErrApprovalDenied, s.DecisionReason)
-	case ApprovalExpired:
-		return refused(ErrApprovalExpired, "")
-	case ApprovalFailed:
-		return refused(ErrApprovalFailed, s.ExecutionError)
-	case ApprovalExecuted:
-		if s.HasResult {
-			result, err := c.ApprovalResult(ctx, s.ID)
-			return result, true, err
-		}
-	}
-	return nil, false, nil
+func (o *object) approvalState() ApprovalState {
+	return ApprovalState(o.word("status", "", "pending", "approved", "executing", "denied", "expired", "executed", "failed"))
 }

@@ -43,7 +43,8 @@ func newAuditSealer(t testing.TB) auditSealer {
 }
 
 func (s auditSealer) Seal(plaintext, ad []byte) ([]byte, error) { return s.aead.Encrypt(plaintext, ad) }
-func (s auditSealer) Open(sealed, ad []byte) ([]byte, error)    { return s.aead.Decrypt(sealed, ad) }
+
+func (s auditSealer) Open(sealed, ad []byte) ([]byte, error) { return s.aead.Decrypt(sealed, ad) }
 
 func auditMust(t testing.TB, what string, err error) {
 	t.Helper()

@@ -123,7 +123,9 @@ func (r *auditRun) failed(ctx context.Context, item *auditItem, err error) {
 	}
 	r.stats.Failed++
 	r.fail(item.round, err)
-	if o := &r.outage; o.failures >= auditOutageAfter && !o.logged {
+	o := &r.outage
+	long := o.until.Sub(r.cfg.Now()) > r.cfg.MaxPause // as the vault has asked for
+	if (o.failures >= auditOutageAfter || long) && !o.logged {
 		o.logged = true
 		r.cfg.Logger.Warn("the vault takes no audit records at the moment; they are kept",
 			zap.Error(err), zap.Int("waiting", r.count()))

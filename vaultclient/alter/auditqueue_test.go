@@ -130,8 +130,9 @@ func TestAuditQueueConfig(t *testing.T) {
 // the log has one line for it and one for its end, and nothing is dropped.
 func TestAuditVaultAway(t *testing.T) {
 	for name, c := range map[string]struct {
-		fault altertest.Fault
-		twice bool // what was carried out and not answered is sent again
+		fault   altertest.Fault
+		timeout time.Duration
+		twice   bool // what was carried out and not answered is sent again
 	}{
 		"503":                        {fault: altertest.Fault{Status: 503}},
 		"503 of a proxy":             {fault: altertest.Fault{Status: 503, Body: json.RawMessage(`"<html>"`)}},
@@ -146,7 +147,7 @@ func TestAuditVaultAway(t *testing.T) {
 		"cut before it was done":     {fault: altertest.Fault{Cut: altertest.CutUndone}},
 		"cut after it was done":      {fault: altertest.Fault{Cut: altertest.CutDone}, twice: true},
 		"cut in the answer":          {fault: altertest.Fault{Cut: altertest.CutHalf}, twice: true},
-		"slower than the timeout":    {fault: altertest.Fault{DelayMS: 60_000}},
+		"slower than the timeout":    {fault: altertest.Fault{DelayMS: 60_000}, timeout: 300 * time.Millisecond, twice: true},
 		"an answer without an end":   {fault: altertest.Fault{Status: 200, Body: endlessAnswer()}},
 		"a status that is not there": {fault: altertest.Fault{Status: 599}},
 	} {
@@ -156,7 +157,7 @@ func TestAuditVaultAway(t *testing.T) {
 			c.fault.Path, c.fault.Times = auditPath, -1
 			v.AddFault(c.fault)
 			q := newAuditQueue(t, alter.AuditQueueConfig{
-				Spool: newAuditSpool(t), InFlight: 4, Timeout: 300 * time.Millisecond,
+				Spool: newAuditSpool(t), InFlight: 4, Timeout: c.timeout,
 			}).run(t, newAuditClient(t, v.URL))
 			names := auditNames("record ", 12)
 			q.add(t, names...)
@@ -221,7 +222,7 @@ func TestAuditClosedPort(t *testing.T) {
 func TestAuditRateLimit(t *testing.T) {
 	v := startAuditVault(t)
 	v.AddFault(altertest.Fault{Path: auditPath, Status: 429, Header: map[string]string{"Retry-After": "1"}})
-	q := newAuditQueue(t, alter.AuditQueueConfig{Spool: newAuditSpool(t), InFlight: 1}).run(t, newAuditClient(t, v.URL))
+	q := newAuditQueue(t, alter.AuditQueueConfig{Spool: newAuditSpool(t), InFlight: 1, MaxPause: time.Minute}).run(t, newAuditClient(t, v.URL))
 	q.add(t, auditNames("record ", 5)...)
 	q.awaitEmpty(t)
 	calls := v.Calls()
@@ -233,6 +234,33 @@ func TestAuditRateLimit(t *testing.T) {
 	}
 	if len(q.messages()) != 0 {
 		t.Errorf("log %q, want none: it was no outage", q.messages())
+	}
+}
+
+// TestAuditLongPause: a vault that wants to be left alone for long is an outage
+// at once, and is left alone.
+func TestAuditLongPause(t *testing.T) {
+	for name, fault := range map[string]altertest.Fault{
+		"a rate":  {Status: 429, Header: map[string]string{"Retry-After": "3600"}},
+		"a quota": {Status: 429, Body: json.RawMessage(`{"error":"quota_exceeded","retry_after":2000000}`)},
+		"503":     {Status: 503, Header: map[string]string{"Retry-After": "600"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := startAuditVault(t)
+			fault.Path = auditPath
+			v.AddFault(fault)
+			q := newAuditQueue(t, alter.AuditQueueConfig{Spool: newAuditSpool(t), InFlight: 1}).run(t, newAuditClient(t, v.URL))
+			q.add(t, auditNames("record ", 5)...)
+			auditAwait(t, "the outage", func() bool { return q.Stats().Away })
+			q.add(t, "later")
+			auditMust(t, "Run", q.end())
+			if n := v.Count(auditPath); n != 1 {
+				t.Errorf("%d calls, want one", n)
+			}
+			if diff := cmp.Diff([]string{awayLog}, q.messages()); diff != "" {
+				t.Errorf("log (-want +got):\n%s", diff)
+			}
+		})
 	}
 }
 

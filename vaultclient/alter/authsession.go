@@ -2,144 +2,167 @@ package alter
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
 	"github.com/alter-mcp/caddy-alter-mcp/vaultclient"
 )
 
-// AuthSession is a login of a person at the app's identity provider.
+// MaxAuthWait is how long the vault holds a question for a sign-in at most.
+const MaxAuthWait = 30 * time.Second
+
+// AuthSession is a person's sign-in at the app's identity provider.
 type AuthSession struct {
-	// Token is for [Client.PollAuthSession]. Who has it gets the person's token.
+	// Token asks for the result: who has it gets the person's user token.
 	Token vaultclient.Secret
-	// URL is where the person logs in. It holds the session, so it is for the
-	// person alone.
+	// URL is where the person signs in. It holds the token, so that it is for
+	// the person alone and for no log.
 	URL       string
+	ExpiresIn time.Duration
 	ExpiresAt time.Time
 }
 
-// AuthResult is who logged in.
+// AuthResult is how far a sign-in has come.
 type AuthResult struct {
-	// UserToken is the JWT that the identity provider issued.
+	// Pending: the person has not signed in yet, and the rest is zero.
+	Pending bool
+	// UserToken is the person's token of the identity provider.
 	UserToken vaultclient.Secret
-	// UserInfo are the claims that the vault passes on, such as sub and email.
+	// UserInfo is what the vault says of the person, such as sub, email and
+	// name; may be empty. [Client.VerifyUserToken] and the token itself are the
+	// proof, this is for display.
 	UserInfo map[string]any
 }
 
-// MaxAuthWait is how long the vault holds a poll at most.
-const MaxAuthWait = 30 * time.Second
-
-// CreateAuthSession begins a login: POST /sdk/auth/session. The key needs
-// idp_users:write. It is not repeated once it may have happened.
+// CreateAuthSession starts a sign-in: POST /sdk/auth/session, key scope
+// idp_users:write. It is not sent again when its answer was lost: a session that
+// nobody knows of would be left. Errors: [ErrOperator] when key or identity
+// provider are not set up, [ErrRateLimited], [ErrUnavailable].
 func (c *Client) CreateAuthSession(ctx context.Context) (*AuthSession, error) {
 	k := call{method: http.MethodPost, path: "/sdk/auth/session", body: struct{}{}, want: only(http.StatusCreated)}
-	a, err := c.do(ctx, k)
+	o, a, err := c.object(ctx, k)
 	if err != nil {
+		return nil, signInError(err)
+	}
+	s := &AuthSession{
+		Token: o.secret("session_token"), URL: o.text("auth_url"),
+		ExpiresIn: o.seconds("expires_in"), ExpiresAt: o.time("expires_at"),
+	}
+	if err := o.err(&k, a); err != nil {
 		return nil, err
 	}
-	var wire struct {
-		Token     string    `json:"session_token"`
-		URL       string    `json:"auth_url"`
-		ExpiresIn *int64    `json:"expires_in"`
-		ExpiresAt time.Time `json:"expires_at"`
-	}
-	if err := k.decode(a, &wire); err != nil {
-		return nil, err
-	}
-	if wire.Token == "" || !isPageURL(wire.URL) || wire.ExpiresIn == nil || *wire.ExpiresIn < 0 || wire.ExpiresAt.IsZero() {
-		return nil, k.malformed(a, "the auth session lacks members, or they are invalid")
-	}
-	return &AuthSession{Token: vaultclient.NewSecret(wire.Token), URL: wire.URL, ExpiresAt: wire.ExpiresAt}, nil
+	return s, nil
 }
 
-// PollAuthSession asks who logged in: POST /sdk/auth/poll. The answer is nil
-// while the person is not through; the vault holds it for up to wait, at most
-// [MaxAuthWait]; 0 answers at once. The key needs idp_users:read. Errors:
-// [ErrConnectDenied] when the person or the identity provider refused,
-// [ErrConnectTimeout] when the session is over, [ErrConnectConfig] when the app
-// has no usable identity provider.
-func (c *Client) PollAuthSession(ctx context.Context, session vaultclient.Secret, wait time.Duration) (*AuthResult, error) {
-	if session.IsZero() {
-		return nil, invalid("the auth session's token is empty")
+type authPollBody struct {
+	Token string `json:"session_token"`
+	Wait  int64  `json:"wait_ms,omitempty"`
+}
+
+// PollAuthSession asks how far a sign-in has come: POST /sdk/auth/poll, key scope
+// idp_users:read. With wait, of whole milliseconds and 30 seconds at most, the
+// vault answers when the person has signed in, but after wait at the latest.
+//
+// Errors: [ErrSignInDenied], [ErrSignInExpired], [ErrSignIn] for other ends;
+// [ErrOperator] when the identity provider or the key are not set up;
+// [ErrUnavailable].
+func (c *Client) PollAuthSession(ctx context.Context, token vaultclient.Secret, wait time.Duration) (*AuthResult, error) {
+	if token.IsZero() {
+		return nil, invalid("sign-in: the session token is empty")
 	}
 	if wait < 0 || wait > MaxAuthWait {
-		return nil, invalid("waiting %v for a login: at most %v", wait, MaxAuthWait)
+		return nil, invalid("sign-in wait %s: want at most %s", wait, MaxAuthWait)
 	}
 	k := call{
 		method: http.MethodPost, path: "/sdk/auth/poll", repeatable: true, want: only(http.StatusOK),
-		timeout: wait + longPollSlack,
-		body: struct {
-			Token string `json:"session_token"`
-			Wait  int64  `json:"wait_ms,omitempty"`
-		}{session.Reveal(), wait.Milliseconds()},
+		body: authPollBody{Token: token.Reveal(), Wait: wait.Milliseconds()},
 	}
-	a, err := c.do(ctx, k)
+	if wait > 0 {
+		k.timeout = wait + pollMargin
+	}
+	o, a, err := c.object(ctx, k)
 	if err != nil {
-		return nil, err
+		return nil, signInError(err)
 	}
-	return k.authResult(a)
-}
-
-func (k *call) authResult(a *answer) (*AuthResult, error) {
-	var wire struct {
-		Status       string         `json:"status"`
-		UserToken    string         `json:"user_token"`
-		UserInfo     map[string]any `json:"user_info"`
-		ErrorCode    string         `json:"error_code"`
-		ErrorMessage string         `json:"error_message"`
-		RetryAfter   *int64         `json:"retry_after_seconds"`
-	}
-	if err := k.decode(a, &wire); err != nil {
-		return nil, err
-	}
-	switch wire.Status {
+	var r *AuthResult
+	switch o.word("status", "", "pending", "completed", "error", "expired") {
 	case "pending":
-		return nil, nil
+		r = &AuthResult{Pending: true}
 	case "completed":
-		if wire.UserToken == "" || hasBreak(wire.UserToken) {
-			return nil, k.malformed(a, "the login is completed without a user token")
-		}
-		return &AuthResult{UserToken: vaultclient.NewSecret(wire.UserToken), UserInfo: wire.UserInfo}, nil
-	case "expired":
-		return nil, &Error{Kind: ErrConnectTimeout, Op: k.op(), Code: "session_expired"}
+		r = &AuthResult{UserToken: o.secret("user_token")}
+		o.read("user_info", &r.UserInfo, "object")
 	case "error":
-		return nil, sessionError(k, wire.ErrorCode, wire.ErrorMessage, wire.RetryAfter, ErrConnectDenied)
+		err = o.signInEnd(k.op())
+	case "expired":
+		err = &Error{Kind: ErrSignInExpired, Op: k.op(), Status: a.status}
 	}
-	return nil, k.malformed(a, "the status of the auth session is none that the protocol has")
+	if broken := o.err(&k, a); broken != nil {
+		return nil, broken
+	}
+	return r, err
 }
 
-// sessionError is how a session of a person ended. other is what codes mean that
-// have no kind of their own.
-func sessionError(k *call, code, message string, retryAfter *int64, other Kind) error {
-	e := &Error{Kind: other, Op: k.op(), Code: cut(code), Message: cut(message)}
-	switch code {
-	case "service_unavailable":
-		e.Kind, e.Status = ErrUnavailable, http.StatusServiceUnavailable
-	case "identity_provider_inactive", "identity_group_name_ambiguous":
-		e.Kind, e.Status = ErrConnectConfig, http.StatusConflict
-	case "connect_denied":
-		e.Kind = ErrConnectDenied
-	case "connect_config_error", "invalid_redirect_uri", "invalid_client", "unauthorized_client",
-		"provider_configuration_unavailable", "shared_dev_credential_unavailable",
-		"managed_oauth_scope_approval_required":
-		e.Kind = ErrConnectConfig
+// signInEnd is the error of a sign-in that failed.
+func (o *object) signInEnd(op string) error {
+	e := &Error{
+		Kind: ErrSignIn, Op: op, Status: http.StatusOK, Code: cut(o.maybeText("error_code")),
+		Message: cut(o.maybeText("error_message")), RetryAfter: min(o.maybeSpan("retry_after_seconds", time.Second), maxRetryAfter),
 	}
-	if retryAfter != nil && *retryAfter > 0 {
-		e.RetryAfter = min(time.Duration(min(*retryAfter, 3600))*time.Second, maxRetryAfter)
+	switch e.Code {
+	case "service_unavailable":
+		e.Kind = ErrUnavailable
+	case "identity_provider_inactive", "identity_group_name_ambiguous":
+		e.Kind = ErrOperator
+	case "access_denied", "consent_required", "interaction_required", "login_required", "account_selection_required":
+		e.Kind = ErrSignInDenied // RFC 6749 section 4.1.2.1, OpenID Connect Core section 3.1.2.6
 	}
 	return e
 }
 
-// AwaitAuthSession polls until the person is through or the context ends.
-func (c *Client) AwaitAuthSession(ctx context.Context, session vaultclient.Secret) (*AuthResult, error) {
-	for {
-		result, err := c.PollAuthSession(ctx, session, MaxAuthWait)
-		if err != nil || result != nil {
-			return result, err
-		}
-		// A vault that does not hold the poll must not be asked without pause.
-		if err := c.cfg.Sleep(ctx, firstWait); err != nil {
-			return nil, &Error{Kind: ErrConnectTimeout, Op: "POST /sdk/auth/poll", Err: err}
-		}
+// signInError puts kinds that are about grants and connecting right.
+func signInError(err error) error {
+	var e *Error
+	if !errors.As(err, &e) {
+		return err
 	}
+	switch e.Kind {
+	case ErrGrantNotFound, ErrGrantDeleted:
+		e.Kind = ErrSignInExpired // the vault does not know the session
+	case ErrConnectConfig:
+		e.Kind = ErrOperator
+	}
+	return err
+}
+
+// AwaitAuthSession waits until a person has signed in, with long polls. A vault
+// that is away meanwhile ends nothing. The result is never pending. Errors:
+// [ErrSignInTimedOut] when the time is over or the context ends, and then the
+// session can be awaited again; those of [Client.PollAuthSession].
+func (c *Client) AwaitAuthSession(ctx context.Context, token vaultclient.Secret, o AwaitOptions) (*AuthResult, error) {
+	var result *AuthResult
+	over := &Error{Kind: ErrSignInTimedOut, Op: "POST /sdk/auth/poll"}
+	err := c.await(ctx, o, over, signInSurvives, func(ctx context.Context) (bool, error) {
+		r, err := c.PollAuthSession(ctx, token, pollFor(ctx, MaxAuthWait).Truncate(time.Millisecond))
+		result = r
+		return err == nil && !r.Pending, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return result, nil
+}
+
+// signInSurvives holds on where the vault has said nothing that is final.
+func signInSurvives(err error) bool {
+	var e *Error
+	if passes(err) || !errors.As(err, &e) || e.Status < 400 {
+		return passes(err)
+	}
+	switch e.Status {
+	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound,
+		http.StatusUnprocessableEntity:
+		return false
+	}
+	return e.Kind != ErrSignInExpired && e.Kind != ErrQuotaExceeded
 }

@@ -253,11 +253,3 @@ func (m members) objects(name string) []members {
 
 // cut bounds a text from outside.
 func cut(s string) string { return cutTo(s, maxErrorText) }
-
-// cutTo shortens a text to n bytes, at the end of a character.
-func cutTo(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	return strings.ToValidUTF8(s[:n], "")
-}

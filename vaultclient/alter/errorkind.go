@@ -85,6 +85,15 @@ const (
 	ErrCallerAgentMismatch   Kind = "caller is not the agent of the API key"
 	ErrCallerAgentResolution Kind = "caller's agent could not be resolved"
 
+	// ErrSignIn: a sign-in ended without a user token.
+	ErrSignIn Kind = "sign-in failed"
+	// ErrSignInDenied: the person, or the identity provider, did not agree.
+	ErrSignInDenied Kind = "sign-in denied"
+	// ErrSignInExpired: nobody signed in while the session lived.
+	ErrSignInExpired Kind = "sign-in expired"
+	// ErrSignInTimedOut: nobody signed in yet; the session can be asked again.
+	ErrSignInTimedOut Kind = "sign-in still pending"
+
 	// ErrConnect: a connect session ended without a grant.
 	ErrConnect          Kind = "connect failed"
 	ErrConnectDenied    Kind = "connect denied"
@@ -107,6 +116,8 @@ func (k Kind) parent() Kind {
 		return ErrPolicy
 	case ErrApprovalDenied, ErrApprovalExpired, ErrApprovalFailed, ErrApprovalTimedOut:
 		return ErrApproval
+	case ErrSignInDenied, ErrSignInExpired, ErrSignInTimedOut:
+		return ErrSignIn
 	case ErrConnectDenied, ErrConnectTimeout, ErrConnectConfig:
 		return ErrConnect
 	case ErrMalformed, ErrProviderUnreached:

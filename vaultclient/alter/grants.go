@@ -2,249 +2,376 @@ package alter
 
 import (
 	"context"
+	"errors"
+	"iter"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/alter-mcp/caddy-alter-mcp/vaultclient"
 )
 
-// GrantFilter says which grants to list. Zero values do not narrow.
-type GrantFilter struct {
-	Provider, Status, Account, Label string
-	// Limit is at most 1000. Default 100.
-	Limit  int
-	Offset int
-	// UserToken narrows to one person. Without one, all grants of the app are
-	// listed.
-	UserToken vaultclient.Secret
-}
+// GrantKind says what a grant gives the use of.
+type GrantKind string
 
-// Kinds of grants.
+// Kinds of grants. There are no others.
 const (
-	GrantOAuth         = "oauth"
-	GrantManagedSecret = "managed_secret"
+	GrantOAuth  GrantKind = "oauth"
+	GrantSecret GrantKind = "managed_secret"
 )
 
-// GrantInfo is one grant of a list. What the kind does not have is empty.
+// GrantInfo is a grant as the vault lists it. One type stands for both kinds, as
+// nearly all of it is common to them; what is only there for secrets is in
+// Secret. What is not said is zero.
 type GrantInfo struct {
-	Kind          string    `json:"grant_kind"` // oauth or managed_secret
-	ID            string    `json:"grant_id"`
-	Provider      string    `json:"provider_id"`
-	Label         string    `json:"label"`
-	Account       string    `json:"account_identifier"`
-	DisplayName   string    `json:"account_display_name"`
-	Scopes        []string  `json:"scopes"`
-	Status        string    `json:"status"` // active, revoked, expired …
-	ScopeMismatch bool      `json:"scope_mismatch"`
-	NeedsConnect  bool      `json:"needs_reconnect"`
-	APIBaseURL    string    `json:"api_base_url"`
-	ExpiresAt     time.Time `json:"expires_at"`       // of the token; zero: not said
-	GrantExpires  time.Time `json:"grant_expires_at"` // zero: never
-	CreatedAt     time.Time `json:"created_at"`
-	LastUsedAt    time.Time `json:"last_used_at"` // zero: never
-	// PrincipalType is user, system, agent or, for secrets, group.
-	PrincipalType string `json:"principal_type"`
-	AccessVia     string `json:"access_via"`
-	AgentID       string `json:"agent_id"`
-	ParentID      string `json:"parent_grant_id"`
-	Depth         int    `json:"depth"`
-	Delegable     bool   `json:"delegable"`
-	SecretID      string `json:"managed_secret_id"`
-	SecretSlug    string `json:"managed_secret_slug"`
-	SecretName    string `json:"managed_secret_name"`
-	CredentialID  string `json:"credential_id"`
+	ID   string
+	Kind GrantKind
+	// Status is active, or why the grant does not work.
+	Status  string
+	Label   string
+	Account string
+	// CredentialID is the credential behind it; siblings share one.
+	CredentialID string
+	// PrincipalType is whom it belongs to: user, system, agent, or group with
+	// secrets.
+	PrincipalType string
+	// AccessVia is ownership, or how it was delegated to who asks.
+	AccessVia string
+
+	CreatedAt   time.Time
+	LastUsedAt  time.Time
+	DelegatedAt time.Time
+	// ExpiresAt is the end of the credential as far as it cannot be renewed,
+	// GrantExpiresAt that of the grant.
+	ExpiresAt      time.Time
+	GrantExpiresAt time.Time
+	Policy         *GrantPolicy
+
+	// ParentID of a delegated grant, Depth delegations from the person's own.
+	ParentID        string
+	Depth           int
+	Delegable       bool
+	ScopeConstraint []string
+
+	// Of OAuth grants only.
+	Provider        string
+	DisplayName     string // of the account
+	Scopes          []string
+	APIBaseURL      string
+	ScopeMismatch   bool // it is known to lack scopes
+	NeedsReconnect  bool
+	DelegatedAgents []string
+
+	Secret *SecretGrant // nil for OAuth grants
 }
 
-// GrantList is one page of grants.
-type GrantList struct {
-	Grants  []GrantInfo `json:"grants"`
-	Total   int         `json:"total"`
-	Limit   int         `json:"limit"`
-	Offset  int         `json:"offset"`
-	HasMore bool        `json:"has_more"`
+// SecretGrant is what a grant of a managed secret says of the secret.
+type SecretGrant struct {
+	ID, Slug, Name string
+	AgentID        string
+	// CredentialKind is developer or end_user; may be empty.
+	CredentialKind  string
+	CredentialLabel string
 }
 
-const maxGrantList = 1000
+// MaxGrantPage is how many grants one page has at most.
+const MaxGrantPage = 1000
 
-// ListGrants lists grants: POST /sdk/grants/list. The key needs grants:read.
-func (c *Client) ListGrants(ctx context.Context, f GrantFilter) (*GrantList, error) {
+// GrantFilter says which grants to list. Empty members do not narrow.
+type GrantFilter struct {
+	Provider, Status, Account, Label string
+	// UserToken narrows to the person's own grants. Without one, all that the
+	// key may see are listed.
+	UserToken vaultclient.Secret
+	// Limit of a page, from 1 to 1000; default 100. Offset of its first grant.
+	Limit, Offset int
+}
+
+// GrantPage is one page of a list.
+type GrantPage struct {
+	Grants               []GrantInfo
+	Total, Limit, Offset int
+	HasMore              bool
+}
+
+type listBody struct {
+	Limit     int    `json:"limit"`
+	Offset    int    `json:"offset"`
+	Provider  string `json:"provider_id,omitempty"`
+	Status    string `json:"status,omitempty"`
+	Account   string `json:"account,omitempty"`
+	Label     string `json:"label,omitempty"`
+	UserToken string `json:"user_token,omitempty"`
+}
+
+const defaultGrantPage = 100
+
+// ListGrants returns one page of grants: POST /sdk/grants/list, key scope
+// grants:read. Errors: [ErrInvalid], [ErrUserTokenRejected], [ErrOperator],
+// [ErrRateLimited], [ErrUnavailable].
+func (c *Client) ListGrants(ctx context.Context, f GrantFilter) (*GrantPage, error) {
 	if f.Limit == 0 {
-		f.Limit = 100
+		f.Limit = defaultGrantPage
 	}
-	if f.Limit < 1 || f.Limit > maxGrantList || f.Offset < 0 {
-		return nil, invalid("listing grants: want a limit of 1 to %d and an offset that is not negative", maxGrantList)
+	if f.Limit < 1 || f.Limit > MaxGrantPage || f.Offset < 0 {
+		return nil, invalid("grants: want a limit of 1 to %d and an offset that is not negative", MaxGrantPage)
 	}
 	k := call{
-		method: http.MethodPost, path: "/sdk/grants/list", repeatable: true,
-		body: struct {
-			Limit     int    `json:"limit"`
-			Offset    int    `json:"offset"`
-			Provider  string `json:"provider_id,omitempty"`
-			Status    string `json:"status,omitempty"`
-			Account   string `json:"account,omitempty"`
-			Label     string `json:"label,omitempty"`
-			UserToken string `json:"user_token,omitempty"`
-		}{f.Limit, f.Offset, f.Provider, f.Status, f.Account, f.Label, f.UserToken.Reveal()},
+		method: http.MethodPost, path: "/sdk/grants/list", repeatable: true, limit: maxListAnswer,
+		body: listBody{f.Limit, f.Offset, f.Provider, f.Status, f.Account, f.Label, f.UserToken.Reveal()},
 	}
-	a, err := c.do(ctx, k)
+	o, a, err := c.object(ctx, k)
 	if err != nil {
 		return nil, err
 	}
-	list := new(GrantList)
-	if err := k.decode(a, list); err != nil {
+	p := &GrantPage{
+		Total: int(o.number("total")), Limit: int(o.number("limit")),
+		Offset: int(o.number("offset")), HasMore: o.flag("has_more"),
+	}
+	o.need("grants")
+	for _, g := range o.maybeObjects("grants") {
+		p.Grants = append(p.Grants, g.grantInfo())
+	}
+	if err := o.err(&k, a); err != nil {
 		return nil, err
 	}
-	for _, g := range list.Grants {
-		if !isUUID(g.ID) || g.Kind != GrantOAuth && g.Kind != GrantManagedSecret || g.Status == "" || g.CreatedAt.IsZero() {
-			return nil, k.malformed(a, "a grant of the list lacks members, or they are invalid")
-		}
-	}
-	if list.Grants == nil || list.Total < 0 {
-		return nil, k.malformed(a, "the list of grants lacks members")
-	}
-	return list, nil
+	return p, nil
 }
 
-// RevokeOptions of [Client.RevokeGrant].
+// maxListAnswer bounds a page: a thousand grants of some kilobytes each.
+const maxListAnswer = 8 << 20
+
+// Grants goes through all grants, page after page from f.Offset on. It ends with
+// the first error. The list may change meanwhile: a grant can be missed or come
+// twice.
+func (c *Client) Grants(ctx context.Context, f GrantFilter) iter.Seq2[GrantInfo, error] {
+	return func(yield func(GrantInfo, error) bool) {
+		for {
+			page, err := c.ListGrants(ctx, f)
+			if err != nil {
+				yield(GrantInfo{}, err)
+				return
+			}
+			for _, g := range page.Grants {
+				if !yield(g, nil) {
+					return
+				}
+			}
+			if !page.HasMore || len(page.Grants) == 0 {
+				return
+			}
+			f.Offset += len(page.Grants)
+		}
+	}
+}
+
+func (o *object) grantInfo() GrantInfo {
+	g := GrantInfo{
+		ID: o.id("grant_id"), Kind: GrantKind(o.word("grant_kind", "oauth", "oauth", "managed_secret")),
+		Status: o.text("status"), Label: o.maybeText("label"), Account: o.maybeText("account_identifier"),
+		CredentialID: o.maybeText("credential_id"), CreatedAt: o.time("created_at"),
+		LastUsedAt: o.maybeTime("last_used_at"), DelegatedAt: o.maybeTime("delegated_at"),
+		ExpiresAt: o.maybeTime("expires_at"), GrantExpiresAt: o.maybeTime("grant_expires_at"), Policy: o.grantPolicy(),
+		ParentID: o.maybeText("parent_grant_id"), Depth: int(o.maybeNumber("depth")),
+		Delegable: o.maybeFlag("delegable"), ScopeConstraint: o.maybeTexts("scope_constraint"),
+	}
+	if g.Kind == GrantSecret {
+		g.PrincipalType = o.word("principal_type", "", "user", "group", "system", "agent")
+		g.AccessVia = o.word("access_via", "ownership", "ownership", "ms_delegation")
+		g.Secret = &SecretGrant{
+			ID: o.text("managed_secret_id"), Slug: o.text("managed_secret_slug"), Name: o.text("managed_secret_name"),
+			AgentID: o.maybeText("agent_id"), CredentialKind: o.maybeText("credential_kind"),
+			CredentialLabel: o.maybeText("credential_label"),
+		}
+		return g
+	}
+	g.PrincipalType = o.word("principal_type", "", "user", "system", "agent")
+	g.AccessVia = o.word("access_via", "ownership", "ownership", "oauth_delegation")
+	g.Provider, g.DisplayName = o.text("provider_id"), o.maybeText("account_display_name")
+	g.Scopes, g.APIBaseURL = o.maybeTexts("scopes"), o.maybeText("api_base_url")
+	g.ScopeMismatch, g.NeedsReconnect = o.maybeFlag("scope_mismatch"), o.maybeFlag("needs_reconnect")
+	g.DelegatedAgents = o.maybeTexts("delegated_agent_ids")
+	return g
+}
+
+// RevokeOptions say why, and for whom, a grant is revoked.
 type RevokeOptions struct {
+	// Reason for the vault's record; may be empty.
 	Reason string
-	// UserToken narrows to that person's grants: another's is
-	// [ErrGrantNotFound]. Without one any grant of the app can be ended.
+	// UserToken makes sure that the grant is this person's: another's is
+	// [ErrGrantNotFound].
 	UserToken vaultclient.Secret
 }
 
-// RevokeGrant ends a grant for good: POST /sdk/oauth/grants/{id}/revoke. The key
-// needs grants:revoke. What was kept of the grant is dropped. It returns when
-// the grant ended.
-func (c *Client) RevokeGrant(ctx context.Context, id string, o RevokeOptions) (time.Time, error) {
+type revokeBody struct {
+	Reason    string `json:"reason,omitempty"`
+	UserToken string `json:"user_token,omitempty"`
+}
+
+// RevokeGrant ends a grant and returns since when it is ended: POST
+// /sdk/oauth/grants/{id}/revoke, key scope grants:revoke. What is kept of it
+// is dropped. It is not sent again when its answer was lost: the second
+// would find a revoked grant. Errors: [ErrInvalid], [ErrGrantNotFound],
+// [ErrRefused], [ErrUserTokenRejected], [ErrOperator], [ErrUnavailable].
+func (c *Client) RevokeGrant(ctx context.Context, grantID string, r RevokeOptions) (time.Time, error) {
+	if err := checkGrantID(grantID); err != nil {
+		return time.Time{}, err
+	}
+	k := call{
+		method: http.MethodPost, path: "/sdk/oauth/grants/" + grantID + "/revoke",
+		body: revokeBody{r.Reason, r.UserToken.Reveal()},
+	}
+	o, a, err := c.object(ctx, k)
+	c.tokens.dropGrant(grantID) // also when the answer was lost
+	if err != nil {
+		return time.Time{}, err
+	}
+	done, message, at := o.flag("success"), o.text("message"), o.time("revoked_at")
+	if o.id("grant_id") != grantID {
+		o.fail("grant_id", "is that of another grant")
+	}
+	if err := o.err(&k, a); err != nil {
+		return time.Time{}, err
+	}
+	if !done {
+		return time.Time{}, &Error{Kind: ErrRefused, Op: k.op(), Status: a.status, Message: cut(message), GrantID: grantID}
+	}
+	return at, nil
+}
+
+func checkGrantID(id string) error {
 	if !isUUID(id) {
-		return time.Time{}, invalid("grant id %q: want a UUID", cut(id))
+		return invalid("grant id %q: want a UUID in lower case", cut(id))
 	}
-	k := call{
-		method: http.MethodPost, path: "/sdk/oauth/grants/" + id + "/revoke", repeatable: true,
-		body: struct {
-			Reason    string `json:"reason,omitempty"`
-			UserToken string `json:"user_token,omitempty"`
-		}{o.Reason, o.UserToken.Reveal()},
-	}
-	c.tokens.dropGrant(id)
-	a, err := c.do(ctx, k)
-	if err != nil {
-		return time.Time{}, err
-	}
-	c.tokens.dropGrant(id) // fetched meanwhile
-	var wire struct {
-		Success   *bool     `json:"success"`
-		GrantID   string    `json:"grant_id"`
-		RevokedAt time.Time `json:"revoked_at"`
-	}
-	if err := k.decode(a, &wire); err != nil {
-		return time.Time{}, err
-	}
-	if wire.Success == nil || !*wire.Success || wire.GrantID != id {
-		return time.Time{}, k.malformed(a, "the answer does not say that the grant was revoked")
-	}
-	return wire.RevokedAt, nil
+	return nil
 }
 
-// MintRequest makes a sibling of a grant on the same credential.
-type MintRequest struct {
-	Label      string // required
-	MaxTTL     time.Duration
-	DefaultTTL time.Duration
-	Tags       map[string]string
+// MintOptions describe a sibling of a grant.
+type MintOptions struct {
+	// Label tells it from its siblings: 1 to 255 characters.
+	Label string
+	// Policy bounds it.
+	Policy GrantBounds
+	// Tags for policies of the app; at most 100.
+	Tags []string
 }
 
-// MintGrant makes a sibling grant: POST /sdk/grants/{id}/mint. For apps' keys
-// only. It is not repeated once it may have happened. Errors beside those of all
-// calls: [ErrLabelConflict].
-func (c *Client) MintGrant(ctx context.Context, id string, r MintRequest) (*GrantInfo, error) {
-	if !isUUID(id) || r.Label == "" {
-		return nil, invalid("minting a grant: want the UUID of a grant and a label")
+type mintBody struct {
+	Label  string      `json:"label"`
+	Policy *boundsBody `json:"grant_policy,omitempty"`
+	Tags   []string    `json:"grant_tags,omitempty"`
+}
+
+const maxTags = 100
+
+// MintGrant makes a further grant on the credential of one: POST
+// /sdk/grants/{id}/mint, for keys of apps alone. It is not sent again when its
+// answer was lost. Errors: [ErrInvalid], [ErrGrantNotFound], [ErrLabelConflict],
+// [ErrPolicy], [ErrOperator], [ErrUnavailable].
+func (c *Client) MintGrant(ctx context.Context, grantID string, m MintOptions) (*GrantInfo, error) {
+	if err := errors.Join(checkGrantID(grantID), checkLabel(m.Label)); err != nil {
+		return nil, err
 	}
-	body := struct {
-		Label  string            `json:"label"`
-		Policy *grantPolicyBody  `json:"grant_policy,omitempty"`
-		Tags   map[string]string `json:"grant_tags,omitempty"`
-	}{Label: r.Label, Tags: r.Tags}
-	if r.MaxTTL > 0 || r.DefaultTTL > 0 {
-		body.Policy = &grantPolicyBody{int64(r.MaxTTL / time.Second), int64(r.DefaultTTL / time.Second)}
+	if len(m.Tags) > maxTags {
+		return nil, invalid("grant tags: %d: at most %d", len(m.Tags), maxTags)
 	}
-	k := call{method: http.MethodPost, path: "/sdk/grants/" + id + "/mint", body: body}
-	a, err := c.do(ctx, k)
+	policy, err := m.Policy.body(true)
 	if err != nil {
 		return nil, err
 	}
-	g := new(GrantInfo)
-	if err := k.decode(a, g); err != nil {
-		return nil, err
-	}
-	if !isUUID(g.ID) {
-		return nil, k.malformed(a, "the minted grant has no id")
-	}
-	return g, nil
-}
-
-// DelegateRequest passes a grant that an agent holds on to another agent.
-type DelegateRequest struct {
-	ToAgentID  string // a UUID; required
-	Delegable  *bool
-	Constraint []string
-	TTL        time.Duration // in whole seconds; 0: that of the grant
-}
-
-// DelegatedGrant is a grant that was passed on.
-type DelegatedGrant struct {
-	ID        string    `json:"grant_id"`
-	Kind      string    `json:"grant_kind"`
-	ParentID  string    `json:"parent_grant_id"`
-	Depth     int       `json:"depth"` // at least 1
-	Delegable bool      `json:"delegable"`
-	Status    string    `json:"status"`
-	ExpiresAt time.Time `json:"expires_at"` // zero: never
-}
-
-// DelegateGrant passes a grant on: POST /sdk/grants/{id}/delegate. For agents'
-// keys only. It is not repeated once it may have happened. Errors beside those
-// of all calls: [ErrNotDelegable], [ErrAgentNotFound].
-func (c *Client) DelegateGrant(ctx context.Context, id string, r DelegateRequest) (*DelegatedGrant, error) {
-	if !isUUID(id) || !isUUID(r.ToAgentID) {
-		return nil, invalid("delegating a grant: want the UUIDs of a grant and of an agent")
-	}
-	k := call{
-		method: http.MethodPost, path: "/sdk/grants/" + id + "/delegate",
-		body: struct {
-			To         string   `json:"to_agent_id"`
-			Delegable  *bool    `json:"delegable,omitempty"`
-			Constraint []string `json:"scope_constraint,omitempty"`
-			TTL        int64    `json:"ttl_seconds,omitempty"`
-		}{r.ToAgentID, r.Delegable, r.Constraint, int64(r.TTL / time.Second)},
-	}
-	a, err := c.do(ctx, k)
+	k := call{method: http.MethodPost, path: "/sdk/grants/" + grantID + "/mint", body: mintBody{m.Label, policy, m.Tags}}
+	o, a, err := c.object(ctx, k)
 	if err != nil {
 		return nil, err
 	}
-	g := new(DelegatedGrant)
-	if err := k.decode(a, g); err != nil {
+	g := o.grantInfo()
+	if err := o.err(&k, a); err != nil {
 		return nil, err
 	}
-	if !isUUID(g.ID) || !isUUID(g.ParentID) || g.Depth < 1 || g.Status == "" {
-		return nil, k.malformed(a, "the delegated grant lacks members, or they are invalid")
-	}
-	return g, nil
+	return &g, nil
 }
 
-// RevokeDelegation ends what was delegated to an agent: DELETE
-// /sdk/grants/{id}/delegations/{agent}; agent is a UUID or "me". Ending it twice
-// is no error.
-func (c *Client) RevokeDelegation(ctx context.Context, id, agent string) error {
-	if !isUUID(id) || agent != "me" && !isUUID(agent) {
-		return invalid("ending a delegation: want the UUID of a grant, and that of an agent or me")
+// DelegateOptions say to whom a grant is passed on, and how much of it.
+type DelegateOptions struct {
+	// ToAgentID is a UUID.
+	ToAgentID string
+	// Delegable lets the agent pass it on in turn; nil leaves what was, which is
+	// no for a new one.
+	Delegable *bool
+	// ScopeConstraint narrows it: at most 100 scopes of 512 characters; nil does
+	// not.
+	ScopeConstraint []string
+	// TTL in whole seconds; 0 is as long as the grant itself.
+	TTL time.Duration
+}
+
+type delegateBody struct {
+	ToAgentID       string   `json:"to_agent_id"`
+	Delegable       *bool    `json:"delegable,omitempty"`
+	ScopeConstraint []string `json:"scope_constraint,omitempty"`
+	TTL             int64    `json:"ttl_seconds,omitempty"`
+}
+
+// Delegation is a grant that was passed on.
+type Delegation struct {
+	GrantID, ParentID string
+	Kind              GrantKind
+	Depth             int // from the person's own grant; at least 1
+	Delegable         bool
+	Status            string
+	ExpiresAt         time.Time // zero: with the parent
+}
+
+// DelegateGrant passes a grant from the agent of the key to another: POST
+// /sdk/grants/{id}/delegate, for keys of agents. It is not sent again when its
+// answer was lost. Errors: [ErrInvalid], [ErrGrantNotFound], [ErrNotDelegable],
+// [ErrAgentNotFound], [ErrPolicy], [ErrOperator], [ErrUnavailable].
+func (c *Client) DelegateGrant(ctx context.Context, grantID string, d DelegateOptions) (*Delegation, error) {
+	if err := errors.Join(checkGrantID(grantID), checkScopeConstraint(d.ScopeConstraint)); err != nil {
+		return nil, err
+	}
+	if !isUUID(d.ToAgentID) {
+		return nil, invalid("agent id %q: want a UUID in lower case", cut(d.ToAgentID))
+	}
+	if d.TTL < 0 || d.TTL%time.Second != 0 || d.TTL/time.Second > maxPolicyLength {
+		return nil, invalid("delegation of %s: want whole seconds, not negative", d.TTL)
 	}
 	k := call{
-		method: http.MethodDelete, path: "/sdk/grants/" + id + "/delegations/" + agent,
+		method: http.MethodPost, path: "/sdk/grants/" + grantID + "/delegate",
+		body: delegateBody{d.ToAgentID, d.Delegable, d.ScopeConstraint, int64(d.TTL / time.Second)},
+	}
+	o, a, err := c.object(ctx, k)
+	if err != nil {
+		return nil, err
+	}
+	out := &Delegation{
+		GrantID: o.text("grant_id"), ParentID: o.text("parent_grant_id"),
+		Kind:  GrantKind(o.word("grant_kind", "", "oauth", "managed_secret")),
+		Depth: int(o.number("depth")), Delegable: o.flag("delegable"), Status: o.text("status"),
+		ExpiresAt: o.maybeTime("expires_at"),
+	}
+	if out.Depth < 1 {
+		o.fail("depth", "is below 1")
+	}
+	if err := o.err(&k, a); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// EndDelegation takes a grant back from an agent, and from all it passed it on
+// to: DELETE /sdk/grants/{id}/delegations/{agent}. agentID is a UUID, or "me" for
+// the agent of the key. What is ended already is no error. Errors: [ErrInvalid],
+// [ErrGrantNotFound], [ErrOperator], [ErrUnavailable].
+func (c *Client) EndDelegation(ctx context.Context, grantID, agentID string) error {
+	if err := checkGrantID(grantID); err != nil {
+		return err
+	}
+	if agentID != "me" && !isUUID(strings.ToLower(agentID)) {
+		return invalid("agent id %q: want a UUID or me", cut(agentID))
+	}
+	return c.discard(ctx, call{
+		method: http.MethodDelete, path: "/sdk/grants/" + grantID + "/delegations/" + strings.ToLower(agentID),
 		repeatable: true, want: only(http.StatusNoContent),
-	}
-	_, err := c.do(ctx, k)
-	return err
+	})
 }

@@ -2,19 +2,21 @@ package alter
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/alter-mcp/caddy-alter-mcp/vaultclient"
 )
 
-// VerifyUserToken has the vault verify a token of the app's identity provider
-// and returns its subject: POST /sdk/auth/verify-token. Anything but a clear yes
-// is an error: [ErrUserTokenRejected] when the vault says no.
-func (c *Client) VerifyUserToken(ctx context.Context, token vaultclient.Secret) (subject string, err error) {
-	if token.IsZero() {
+// VerifyUserToken returns the subject of a person's token of the app's identity
+// provider: POST /sdk/auth/verify-token. Only an answer that says so verifies it;
+// with any error the token is not verified. Errors: [ErrUserTokenRejected],
+// [ErrOperator], [ErrRefused] when the app has no identity provider,
+// [ErrUnavailable].
+func (c *Client) VerifyUserToken(ctx context.Context, token vaultclient.Secret) (string, error) {
+	if strings.TrimSpace(token.Reveal()) == "" {
 		return "", invalid("the user token is empty")
 	}
 	k := call{
@@ -23,43 +25,43 @@ func (c *Client) VerifyUserToken(ctx context.Context, token vaultclient.Secret) 
 			Token string `json:"token"`
 		}{token.Reveal()},
 	}
-	a, err := c.do(ctx, k)
+	o, a, err := c.object(ctx, k)
 	if err != nil {
 		return "", err
 	}
-	var wire struct {
-		Subject string `json:"sub"`
+	sub := o.text("sub")
+	if strings.TrimSpace(sub) == "" {
+		o.fail("sub", "is blank")
 	}
-	if err := k.decode(a, &wire); err != nil {
+	if err := o.err(&k, a); err != nil {
 		return "", err
 	}
-	if wire.Subject == "" {
-		return "", k.malformed(a, "the answer names no subject")
-	}
-	return wire.Subject, nil
+	return sub, nil
 }
 
-// IdentityRequest names a person or agent. Without either, the caller is meant.
-type IdentityRequest struct {
-	// Profile asks for e-mail address and name, too.
-	Profile   bool
+// IdentityQuery says whose identity is meant.
+type IdentityQuery struct {
+	// UserToken names a person; without one it is the key's own identity.
 	UserToken vaultclient.Secret
+	// AppUserID chooses among the people who delegated to an agent.
 	AppUserID string
+	// Profile asks for email and name, too.
+	Profile bool
 }
 
-// Identity is who a person or agent is to the vault. What is not known is empty.
+// Identity is who calls, and for whom. What is not said is zero.
 type Identity struct {
-	AppID             string          `json:"app_id"`
-	AppUserID         string          `json:"app_user_id"`
-	ExternalSubjectID string          `json:"external_subject_id"`
-	IDPID             string          `json:"idp_id"`
-	UserStatus        string          `json:"user_status"`
-	GroupIDs          []string        `json:"group_ids"`
-	AgentID           string          `json:"agent_id"`
-	ActorID           string          `json:"actor_id"`
-	Trace             json.RawMessage `json:"trace"`
-	Email             string          `json:"email"`
-	DisplayName       string          `json:"display_name"`
+	AppID string
+	// AppUserID is the vault's id of the person, Subject that of the identity
+	// provider, which is IDP.
+	AppUserID, Subject, IDP string
+	UserStatus              string
+	Groups                  []string
+	AgentID                 string
+	// ActorID is for the record alone: it names nobody for sure.
+	ActorID         string
+	RunID, ThreadID string
+	Email, Name     string
 }
 
 type identityBody struct {
@@ -68,80 +70,97 @@ type identityBody struct {
 	AppUserID string `json:"app_user_id,omitempty"`
 }
 
-func (r *IdentityRequest) body() identityBody {
-	return identityBody{r.Profile, r.UserToken.Reveal(), r.AppUserID}
+func (q *IdentityQuery) body() identityBody {
+	return identityBody{q.Profile, q.UserToken.Reveal(), q.AppUserID}
 }
 
-// ResolveIdentity asks who somebody is to the vault: POST /sdk/identity/resolve.
-func (c *Client) ResolveIdentity(ctx context.Context, r IdentityRequest) (*Identity, error) {
-	k := call{method: http.MethodPost, path: "/sdk/identity/resolve", repeatable: true, body: r.body()}
-	a, err := c.do(ctx, k)
+// ResolveIdentity returns who calls, and for whom: POST /sdk/identity/resolve,
+// key scope identity:read. Errors: [ErrUserTokenRejected], [ErrNoDelegatedGrant],
+// [ErrPolicy], [ErrOperator], [ErrRateLimited], [ErrUnavailable].
+func (c *Client) ResolveIdentity(ctx context.Context, q IdentityQuery) (*Identity, error) {
+	k := call{method: http.MethodPost, path: "/sdk/identity/resolve", repeatable: true, body: q.body()}
+	o, a, err := c.object(ctx, k)
 	if err != nil {
 		return nil, err
 	}
-	id := new(Identity)
-	if err := k.decode(a, id); err != nil {
+	id := o.identity()
+	if err := o.err(&k, a); err != nil {
 		return nil, err
 	}
-	if id.AppID == "" {
-		return nil, k.malformed(a, "the identity names no app")
-	}
-	return id, nil
+	return &id, nil
 }
 
-// AssertRequest asks for a signed statement of who somebody is.
-type AssertRequest struct {
-	IdentityRequest
-	// Audience is the URI for whom it is: at most 512 bytes. Required.
+func (o *object) identity() Identity {
+	id := Identity{
+		AppID: o.text("app_id"), AppUserID: o.maybeText("app_user_id"), Subject: o.maybeText("external_subject_id"),
+		IDP: o.maybeText("idp_id"), UserStatus: o.maybeText("user_status"), Groups: o.maybeTexts("group_ids"),
+		AgentID: o.maybeText("agent_id"), ActorID: o.maybeText("actor_id"),
+		Email: o.maybeText("email"), Name: o.maybeText("display_name"),
+	}
+	if t := o.maybeObject("trace"); t != nil {
+		id.RunID, id.ThreadID = t.maybeText("run_id"), t.maybeText("thread_id")
+	}
+	return id
+}
+
+// Limits of assertions.
+const (
+	maxAudience     = 512
+	minAssertionTTL = 10 * time.Second
+	maxAssertionTTL = 300 * time.Second
+)
+
+// AssertionOptions say for whom an assertion is.
+type AssertionOptions struct {
+	// Audience is the absolute URI of who will read it: at most 512 characters.
+	// Required.
 	Audience string
-	// TTL of 10 to 300 seconds, in whole seconds; 0 leaves it to the vault.
+	// TTL of whole seconds, from 10 to 300; 0 leaves it to the vault.
 	TTL time.Duration
 }
 
-// Assertion is a signed statement.
+// Assertion is a signed statement of who calls, for others to trust.
 type Assertion struct {
-	// Token is a JWS, signed by ES256.
+	// Token is a compact JWS with ES256 (RFC 7515).
 	Token     vaultclient.Secret
 	ExpiresAt time.Time
 	Identity  Identity
 }
 
-const (
-	maxAudience  = 512
-	minAssertTTL = 10 * time.Second
-	maxAssertTTL = 300 * time.Second
-)
+type assertBody struct {
+	identityBody
+	Audience string `json:"audience"`
+	TTL      int64  `json:"ttl_seconds,omitempty"`
+}
 
-// AssertIdentity asks for a signed statement: POST /sdk/identity/assert.
-func (c *Client) AssertIdentity(ctx context.Context, r AssertRequest) (*Assertion, error) {
-	if u, err := url.Parse(r.Audience); err != nil || !u.IsAbs() || len(r.Audience) > maxAudience {
-		return nil, invalid("audience %q: want a URI of at most %d bytes", cut(r.Audience), maxAudience)
+// AssertIdentity returns a signed assertion of who calls, and for whom: POST
+// /sdk/identity/assert, key scope identity:assert. Errors: [ErrInvalid] and those
+// of [Client.ResolveIdentity].
+func (c *Client) AssertIdentity(ctx context.Context, q IdentityQuery, o AssertionOptions) (*Assertion, error) {
+	if u, err := url.Parse(o.Audience); err != nil || !u.IsAbs() || len(o.Audience) > maxAudience {
+		return nil, invalid("audience: want an absolute URI of at most %d characters", maxAudience)
 	}
-	if r.TTL != 0 && (r.TTL < minAssertTTL || r.TTL > maxAssertTTL || r.TTL%time.Second != 0) {
-		return nil, invalid("lifetime %v of an assertion: want whole seconds from %v to %v", r.TTL, minAssertTTL, maxAssertTTL)
+	if o.TTL != 0 && (o.TTL < minAssertionTTL || o.TTL > maxAssertionTTL || o.TTL%time.Second != 0) {
+		return nil, invalid("assertion of %s: want whole seconds from %s to %s", o.TTL, minAssertionTTL, maxAssertionTTL)
 	}
 	k := call{
 		method: http.MethodPost, path: "/sdk/identity/assert", repeatable: true,
-		body: struct {
-			identityBody
-			Audience string `json:"audience"`
-			TTL      int64  `json:"ttl_seconds,omitempty"`
-		}{r.body(), r.Audience, int64(r.TTL / time.Second)},
+		body: assertBody{q.body(), o.Audience, int64(o.TTL / time.Second)},
 	}
-	a, err := c.do(ctx, k)
+	in, a, err := c.object(ctx, k)
 	if err != nil {
 		return nil, err
 	}
-	var wire struct {
-		Token     string    `json:"token"`
-		ExpiresAt time.Time `json:"expires_at"`
-		Identity  Identity  `json:"identity"`
+	out := &Assertion{Token: in.secret("token"), ExpiresAt: in.time("expires_at")}
+	if who := in.maybeObject("identity"); who != nil {
+		out.Identity = who.identity()
 	}
-	if err := k.decode(a, &wire); err != nil {
+	in.need("identity")
+	if strings.Count(out.Token.Reveal(), ".") != 2 {
+		in.fail("token", "is no compact JWS")
+	}
+	if err := in.err(&k, a); err != nil {
 		return nil, err
 	}
-	if wire.Token == "" || wire.ExpiresAt.IsZero() || wire.Identity.AppID == "" {
-		return nil, k.malformed(a, "the assertion lacks members, or they are invalid")
-	}
-	return &Assertion{Token: vaultclient.NewSecret(wire.Token), ExpiresAt: wire.ExpiresAt, Identity: wire.Identity}, nil
+	return out, nil
 }

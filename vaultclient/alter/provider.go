@@ -200,8 +200,8 @@ func (c *Client) reportScopes(resp *http.Response, t *Token, missing []string) {
 		return
 	}
 	r := ScopeReport{
-		Missing: missing, Challenge: resp.Header.Get("Www-Authenticate"),
-		Endpoint: withoutQuery(resp.Request.URL), CorrelationID: c.correlationID(),
+		Missing: missing, WWWAuthenticate: resp.Header.Get("Www-Authenticate"),
+		URL: cutTo(withoutQuery(resp.Request.URL), maxReportedURL), CorrelationID: c.correlationID(),
 	}
 	ctx := context.WithoutCancel(resp.Request.Context())
 	go func() {

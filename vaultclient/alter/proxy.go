@@ -5,67 +5,76 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
-	"net/textproto"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/net/http/httpguts"
 )
 
-// ProxyRequest is a request that the vault makes with a grant.
+// maxProxyURL is the longest URL that the vault can call, in bytes.
+const maxProxyURL = 65536
+
+// ProxyRequest is a call to a provider that the vault makes.
 type ProxyRequest struct {
 	Grant
-	Method string
-	URL    string // without query
-	Query  url.Values
-	// Header of the request. Names that carry credentials or change the method
-	// are refused with [ErrInvalid].
+	Method string // such as GET
+	// URL is absolute, https (http on loopback alone), with at most 65,536
+	// bytes. Query is added to its own.
+	URL   string
+	Query url.Values
+	// Header fields, but those that carry credentials or change the request's
+	// meaning; the vault puts the credential in. Several values of a field are
+	// joined by commas (RFC 9110 section 5.3).
 	Header http.Header
-	// Body is any JSON, or empty.
-	Body   json.RawMessage
+	// Body is any JSON value; none if empty.
+	Body json.RawMessage
+	// Reason for the vault's record; may be empty.
 	Reason string
 	// Caller in place of the client's own; nil for that.
 	Caller *Caller
 }
 
-// ProxyAnswer is what came of a request: either a result, or an approval to wait
-// for.
+// ProxyAnswer holds one of its members: what the provider answered, or what has
+// to be approved first.
 type ProxyAnswer struct {
 	Result  *ProxyResult
 	Pending *PendingApproval
 }
 
-// ProxyResult is the provider's answer, of whatever status.
+// ProxyResult is what a provider answered, whatever its status.
 type ProxyResult struct {
-	Status int
-	Header http.Header
-	Body   []byte
-	// Truncated says that the vault cut the body.
+	ApprovalID string // of the approval that the call needed; else empty
+	Status     int    // the provider's HTTP status
+	Header     http.Header
+	Body       []byte
+	// Truncated says that the vault kept the beginning of the body only.
 	Truncated bool
-	// Duration of the request at the vault; 0 if it does not say.
-	Duration time.Duration
-	// CredentialHint names the credential that was used, for people.
+	Duration  time.Duration // of the provider's call; 0: not said
+	// CredentialHint tells which credential was used, without giving it away;
+	// may be empty.
 	CredentialHint string
-	// ApprovalID of the approval that allowed it; empty without one.
-	ApprovalID string
 }
 
-// PendingApproval is a call that a person has to approve first.
+// PendingApproval is a call that people must agree to before the vault makes it.
 type PendingApproval struct {
-	ID        string // for [Client.AwaitApproval]
-	GroupID   string
-	URL       string // where the person decides
-	ExpiresAt time.Time
-	// Gates are all approvals that are needed.
-	Gates []PendingGate
-}
-
-// PendingGate is one of the approvals that a call needs.
-type PendingGate struct {
-	ID        string
+	ID      string // for [Client.AwaitApproval]
+	GroupID string
+	// URL is where a person decides.
 	URL       string
 	ExpiresAt time.Time
+	ExpiresIn time.Duration
+	// Gates are all who must agree; at least one.
+	Gates []ApprovalGate
+}
+
+// ApprovalGate is one of the decisions that a call needs.
+type ApprovalGate struct {
+	ID        string
+	URL       string // where this one is decided
+	ExpiresAt time.Time
+	ExpiresIn time.Duration
 }
 
 type proxyBody struct {
@@ -78,182 +87,162 @@ type proxyBody struct {
 	Reason string            `json:"reason,omitempty"`
 }
 
-// Proxy has the vault make a request: POST /sdk/proxy. The key needs the scope
-// proxy:execute. It is never made twice; a 4xx or 5xx of the provider is a
-// result.
+// Proxy lets the vault call a provider, so that the credential stays there: POST
+// /sdk/proxy, key scope proxy:execute. A provider's own error is a result. A
+// grant that people must approve each use of gives a [PendingApproval].
+//
+// The provider's call may happen once at most: it is sent again only when the
+// vault said that it was not made. After an [ErrUnavailable] nobody knows
+// whether it was. Other errors: [ErrInvalid], those of a grant
+// ([ErrGrantNotFound], [ErrAmbiguousGrant], [ErrReauthRequired]), [ErrPolicy],
+// [ErrBlockedDestination], [ErrRateLimited], [ErrOperator]. The answer has at
+// most 32 MiB.
 func (c *Client) Proxy(ctx context.Context, r ProxyRequest) (*ProxyAnswer, error) {
-	if err := r.check(); err != nil {
-		return nil, err
-	}
-	k := call{
-		method: http.MethodPost, path: "/sdk/proxy", caller: r.Caller, refreshes: true, limit: maxProxyAnswer,
-		want: only(http.StatusOK, http.StatusAccepted),
-		body: proxyBody{
-			Method: strings.ToUpper(r.Method), URL: r.URL, grantBody: r.body(), Body: r.Body,
-			Header: joinHeader(r.Header), Query: joinQuery(r.Query), Reason: r.Reason,
-		},
-	}
-	a, err := c.do(ctx, k)
+	body, err := r.body()
 	if err != nil {
 		return nil, err
 	}
-	if a.status == http.StatusAccepted {
-		pending, err := k.pending(a)
-		return &ProxyAnswer{Pending: pending}, err
+	k := call{
+		method: http.MethodPost, path: "/sdk/proxy", body: body, caller: r.Caller,
+		refreshes: true, want: only(http.StatusOK, http.StatusAccepted), limit: maxProxyAnswer,
 	}
-	result, err := k.proxyResult(a)
-	return &ProxyAnswer{Result: result}, err
+	o, a, err := c.object(ctx, k)
+	if err != nil {
+		return nil, err
+	}
+	out := &ProxyAnswer{}
+	if a.status == http.StatusAccepted {
+		out.Pending = o.pendingApproval()
+	} else {
+		out.Result = o.proxyResult()
+	}
+	if err := o.err(&k, a); err != nil {
+		return nil, err
+	}
+	return out, nil
 }
 
-func (r *ProxyRequest) check() error {
+func (r *ProxyRequest) body() (*proxyBody, error) {
 	if err := r.Grant.check(); err != nil {
-		return err
+		return nil, err
 	}
 	if !httpguts.ValidHeaderFieldName(r.Method) {
-		return invalid("method %q is none", cut(r.Method))
+		return nil, invalid("method %q: want a token (RFC 9110 section 9.1)", cut(r.Method))
 	}
-	u, err := url.Parse(r.URL)
-	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-		return invalid("the URL is none of http or https")
+	if err := checkProxyURL(r.URL, r.Query); err != nil {
+		return nil, err
 	}
-	for name, values := range r.Header {
-		if !httpguts.ValidHeaderFieldName(name) || isProxyForbidden(name) {
-			return invalid("header %q cannot be sent in proxy mode", cut(name))
-		}
-		for _, v := range values {
-			if hasBreak(v) || !httpguts.ValidHeaderFieldValue(v) {
-				return invalid("header %q has a value with control characters", cut(name))
-			}
-		}
+	header, err := proxyHeader(r.Header)
+	if err != nil {
+		return nil, err
 	}
 	if len(r.Body) > 0 && !json.Valid(r.Body) {
-		return invalid("the body is no JSON")
+		return nil, invalid("the body is no JSON")
+	}
+	return &proxyBody{
+		Method: strings.ToUpper(r.Method), URL: r.URL, grantBody: r.Grant.body(),
+		Body: r.Body, Header: header, Query: proxyQuery(r.Query), Reason: r.Reason,
+	}, nil
+}
+
+// checkProxyURL refuses what the vault would send a credential to in clear, and
+// what it cannot send at all. The error does not repeat the query.
+func checkProxyURL(s string, query url.Values) error {
+	u, err := url.Parse(s)
+	if err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return invalid("the provider's URL is no absolute http(s) one")
+	}
+	if u.Scheme == "http" && !isLoopback(u.Hostname()) {
+		return invalid("provider's URL %q: want https", cut(withoutQuery(u)))
+	}
+	if u.User != nil || u.Fragment != "" {
+		return invalid("provider's URL %q: no user and no fragment is allowed", cut(withoutQuery(u)))
+	}
+	if len(u.String())+1+len(query.Encode()) > maxProxyURL {
+		return invalid("provider's URL with its query: at most %d bytes", maxProxyURL)
 	}
 	return nil
 }
 
-// isProxyForbidden reports headers that carry credentials, or pretend another
-// method: they are the vault's to set.
-func isProxyForbidden(name string) bool {
-	switch strings.ToLower(name) {
-	case "host", "authorization", "proxy-authorization", "authentication", "cookie", "set-cookie",
-		"x-api-key", "x-auth-token", "x-amz-security-token", "x-amz-date", "x-amz-content-sha256",
-		"x-goog-authorization", "x-goog-iam-authorization-token", "x-stripe-account",
-		"x-shopify-access-token", "x-http-method", "x-http-method-override", "x-method-override":
-		return true
-	}
-	return false
-}
-
-// joinHeader writes each header once (RFC 9110 section 5.3).
-func joinHeader(h http.Header) map[string]string {
-	if len(h) == 0 {
-		return nil
-	}
+func proxyHeader(h http.Header) (map[string]string, error) {
 	out := make(map[string]string, len(h))
 	for name, values := range h {
-		out[textproto.CanonicalMIMEHeaderKey(name)] = strings.Join(values, ", ")
+		if !httpguts.ValidHeaderFieldName(name) {
+			return nil, invalid("header %q: the name is no token (RFC 9110 section 5.1)", cut(name))
+		}
+		if isProxyForbidden(name) {
+			return nil, invalid("header %s: the vault puts credentials in; it may not be set", name)
+		}
+		value := strings.Join(values, ", ")
+		if !httpguts.ValidHeaderFieldValue(value) {
+			return nil, invalid("header %s: the value has control characters", name)
+		}
+		canonical := http.CanonicalHeaderKey(name)
+		if _, twice := out[canonical]; twice {
+			return nil, invalid("header %s: given twice", canonical)
+		}
+		out[canonical] = value
 	}
-	return out
+	return out, nil
 }
 
-// joinQuery keeps a lone value as such, and several as a list.
-func joinQuery(q url.Values) map[string]any {
-	if len(q) == 0 {
-		return nil
-	}
-	out := make(map[string]any, len(q))
-	for name, values := range q {
-		if out[name] = values; len(values) == 1 {
+// isProxyForbidden reports whether a header is one that the vault refuses: it
+// carries a credential, or another method than was decided on.
+func isProxyForbidden(name string) bool {
+	return slices.Contains([]string{
+		"host", "authorization", "proxy-authorization", "authentication", "cookie", "set-cookie",
+		"x-api-key", "x-auth-token", "x-amz-security-token", "x-amz-date", "x-amz-content-sha256",
+		"x-goog-authorization", "x-goog-iam-authorization-token", "x-stripe-account", "x-shopify-access-token",
+		"x-http-method", "x-http-method-override", "x-method-override",
+	}, strings.ToLower(name))
+}
+
+// proxyQuery has a string for a parameter with one value, else a list.
+func proxyQuery(query url.Values) map[string]any {
+	out := make(map[string]any, len(query))
+	for name, values := range query {
+		out[name] = values
+		if len(values) == 1 {
 			out[name] = values[0]
 		}
 	}
 	return out
 }
 
-// proxyResult reads the provider's answer.
-func (k *call) proxyResult(a *answer) (*ProxyResult, error) {
-	var wire struct {
-		ApprovalID *string           `json:"approval_id"`
-		Status     *int              `json:"status_code"`
-		Header     map[string]string `json:"headers"`
-		Body       *string           `json:"body_b64"`
-		Truncated  bool              `json:"body_truncated"`
-		Duration   *int64            `json:"duration_ms"`
-		Hint       *string           `json:"credential_hint"`
+func (o *object) proxyResult() *ProxyResult {
+	r := &ProxyResult{
+		ApprovalID: o.maybeID("approval_id"), Status: int(o.number("status_code")), Header: http.Header{},
+		Truncated: o.maybeFlag("body_truncated"), Duration: o.maybeSpan("duration_ms", time.Millisecond),
+		CredentialHint: o.maybeText("credential_hint"),
 	}
-	if err := k.decode(a, &wire); err != nil {
-		return nil, err
+	if r.Status < 100 || r.Status > 999 {
+		o.fail("status_code", "is no HTTP status")
 	}
-	switch {
-	case wire.Status == nil || *wire.Status < 100 || *wire.Status > 599:
-		return nil, k.malformed(a, "status_code is missing or none")
-	case wire.Header == nil:
-		return nil, k.malformed(a, "headers are missing")
-	case wire.Body == nil:
-		return nil, k.malformed(a, "body_b64 is missing")
-	case wire.Duration != nil && *wire.Duration < 0:
-		return nil, k.malformed(a, "duration_ms is negative")
-	case wire.ApprovalID != nil && !isUUID(*wire.ApprovalID):
-		return nil, k.malformed(a, "approval_id is no canonical UUID")
+	for name, value := range o.maybeTextMap("headers") {
+		r.Header.Add(name, value)
 	}
-	body, err := base64.StdEncoding.Strict().DecodeString(*wire.Body)
-	if err != nil {
-		return nil, k.malformed(a, "body_b64 is no base64")
+	o.need("body_b64")
+	text := o.maybeText("body_b64")
+	// The decoder skips line breaks, which the protocol does not have.
+	body, err := base64.StdEncoding.Strict().DecodeString(text)
+	if err != nil || strings.ContainsAny(text, "\r\n") {
+		o.fail("body_b64", "is no base64")
 	}
-	out := &ProxyResult{
-		Status: *wire.Status, Header: make(http.Header, len(wire.Header)), Body: body, Truncated: wire.Truncated,
-		CredentialHint: cut(or(wire.Hint, "")), ApprovalID: or(wire.ApprovalID, ""),
-	}
-	if wire.Duration != nil {
-		out.Duration = time.Duration(*wire.Duration) * time.Millisecond
-	}
-	for name, value := range wire.Header {
-		if httpguts.ValidHeaderFieldName(name) && httpguts.ValidHeaderFieldValue(value) {
-			out.Header.Set(name, value)
-		}
-	}
-	return out, nil
+	r.Body = body
+	return r
 }
 
-// pending reads an answer that asks for approval. All of it is demanded: a
-// person is sent there.
-func (k *call) pending(a *answer) (*PendingApproval, error) {
-	type gate struct {
-		ID        string    `json:"approval_id"`
-		URL       string    `json:"approval_url"`
-		ExpiresAt time.Time `json:"expires_at"`
-		ExpiresIn *int64    `json:"expires_in"`
+func (o *object) pendingApproval() *PendingApproval {
+	p := &PendingApproval{
+		ID: o.id("approval_id"), GroupID: o.id("approval_group_id"), URL: o.text("approval_url"),
+		ExpiresAt: o.time("expires_at"), ExpiresIn: o.seconds("expires_in"),
 	}
-	var wire struct {
-		gate
-		GroupID string `json:"approval_group_id"`
-		Status  string `json:"status"`
-		Gates   []gate `json:"gates"`
+	o.word("status", "", "pending")
+	for _, g := range o.objects("gates") {
+		p.Gates = append(p.Gates, ApprovalGate{
+			ID: g.id("approval_id"), URL: g.text("approval_url"),
+			ExpiresAt: g.time("expires_at"), ExpiresIn: g.seconds("expires_in"),
+		})
 	}
-	if err := k.decode(a, &wire); err != nil {
-		return nil, err
-	}
-	good := func(g *gate) bool {
-		return isUUID(g.ID) && isPageURL(g.URL) && !g.ExpiresAt.IsZero() && g.ExpiresIn != nil && *g.ExpiresIn >= 0
-	}
-	if !good(&wire.gate) || !isUUID(wire.GroupID) || wire.Status != "pending" || len(wire.Gates) == 0 {
-		return nil, k.malformed(a, "the pending approval lacks members, or they are invalid")
-	}
-	out := &PendingApproval{ID: wire.ID, GroupID: wire.GroupID, URL: wire.URL, ExpiresAt: wire.ExpiresAt}
-	for i := range wire.Gates {
-		g := &wire.Gates[i]
-		if !good(g) {
-			return nil, k.malformed(a, "a gate of the pending approval lacks members, or they are invalid")
-		}
-		out.Gates = append(out.Gates, PendingGate{ID: g.ID, URL: g.URL, ExpiresAt: g.ExpiresAt})
-	}
-	return out, nil
-}
-
-// isPageURL reports whether a person may be sent to a URL: by https, or on this
-// computer.
-func isPageURL(s string) bool {
-	u, err := url.Parse(s)
-	return err == nil && u.Host != "" && u.User == nil && (u.Scheme == "https" || u.Scheme == "http" && isLoopback(u.Hostname()))
+	return p
 }

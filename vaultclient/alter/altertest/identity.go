@@ -52,14 +52,21 @@ func (v *Vault) assertIdentity(r *request) (reply, *refusal) {
 	}
 	now := v.now().Truncate(time.Second)
 	expires := now.Add(time.Duration(r.body.num("ttl_seconds", 60)) * time.Second)
-	claims := map[string]any{
-		"iss": v.Issuer(), "aud": r.body.str("audience"), "iat": now.Unix(), "nbf": now.Unix(), "exp": expires.Unix(),
-		"jti": v.newID("assertion"), "sub": identity["app_user_id"],
+	app, subject := v.AppID(), "alter:app:"+v.AppID()
+	if user, ok := identity["app_user_id"].(string); ok {
+		subject = "alter:user:" + user
 	}
-	for _, name := range []string{"app_id", "app_user_id", "external_subject_id", "idp_id", "agent_id", "group_ids"} {
-		if identity[name] != nil {
-			claims[name] = identity[name]
-		}
+	about := map[string]any{"app_id": app}
+	for _, name := range []string{"external_subject_id", "idp_id", "group_ids"} {
+		about[name] = identity[name]
+	}
+	claims := map[string]any{
+		"iss": v.Issuer(), "aud": r.body.str("audience"), "iat": now.Unix(), "exp": expires.Unix(),
+		"jti": v.newID("assertion"), "sub": subject, "azp": app, "alter": about,
+	}
+	if agent, ok := identity["agent_id"].(string); ok {
+		claims["act"] = map[string]any{"sub": "alter:agent:" + agent}
+		about["agent_auth"] = "api_key"
 	}
 	return reply{body: map[string]any{
 		"token": v.sign("alter-identity+jwt", claims), "expires_at": rfc3339(expires), "identity": identity,

@@ -22,7 +22,7 @@ const racers = 32
 // different scopes, and cleans up after it.
 func Run(t *testing.T, newSpools func(t *testing.T) (a, b alter.AuditSpool)) {
 	for name, test := range map[string]func(t *testing.T, a, b alter.AuditSpool){
-		"an empty spool":                            empty,
+		"an empty spool": empty,
 		"rows are taken as they were added, by age": roundTrip,
 		"a leased row is nobody else's":             lease,
 		"a lease ends":                              leaseEnds,
