@@ -143,8 +143,8 @@ func (t *DeclaredTool) unmarshalSetting(d *caddyfile.Dispenser) error {
 			return noArgs(d, dst)
 		}
 	}
-	return unknown(d, "tool", "allow", "closed_world", "delete", "deny", "description", "destructive", "get", "head", "idempotent", "input",
-		"input_schema", "max_response", "output_schema", "patch", "post", "provider", "put", "read_only", "respond",
+	return unknown(d, "tool", "account", "agent", "allow", "closed_world", "constraints", "delete", "deny", "description", "destructive", "get", "head", "idempotent", "input",
+		"input_schema", "label", "max_response", "mode", "output_schema", "patch", "post", "provider", "put", "read_only", "reason", "respond",
 		"result", "scopes", "timeout", "title")
 }
 

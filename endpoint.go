@@ -28,9 +28,10 @@ type running struct {
 	assets  string // prefix
 	pages   *web.Pages
 
-	stop context.CancelFunc
-	done chan struct{}
-	idle func() // closes idle connections to providers
+	stop  context.CancelFunc
+	done  chan struct{}
+	vault vault
+	idle  func() // closes idle connections to providers
 }
 
 // start builds the endpoint from what Provision found good.
@@ -92,9 +93,10 @@ func (h *Handler) build(run *running, rootTaken bool) error {
 	if err != nil {
 		return err
 	}
-	h.guests.upstream.vault = vault
+	run.vault, h.guests.upstream.vault = vault, vault
 	mcp, err := mcphandler.New(h.mcpConfig(run, auth, realm))
 	if err != nil {
+		vault.close()
 		return err
 	}
 	run.exact = h.routes(auth, vault, mcp, rootTaken)
@@ -159,6 +161,9 @@ func (h *Handler) authConfig(run *running, realmName string, store authserver.St
 	}
 	if docs := h.ClientDocuments; docs != nil {
 		cfg.Documents = authserver.Documents{Off: docs.Off, Hosts: docs.Hosts}
+	}
+	if keeper, ok := h.guests.vault.(tokenKeeper); ok {
+		cfg.KeepIdentityToken = keeper.identityToken()
 	}
 	return cfg
 }
@@ -250,6 +255,7 @@ func notHere(w http.ResponseWriter, _ *http.Request) {
 func (run *running) close() error {
 	run.stop()
 	<-run.done
+	run.vault.close()
 	run.idle()
 	return run.state.leave()
 }

@@ -137,12 +137,12 @@ func (i alterLogin) Begin(ctx context.Context) (page, handle string, err error) 
 }
 
 // Await implements [authserver.HostedLogin].
-func (i alterLogin) Await(ctx context.Context, handle string, wait time.Duration) (*authserver.Person, error) {
+func (i alterLogin) Await(ctx context.Context, handle string, wait time.Duration) (*authserver.HostedPerson, error) {
 	result, err := i.client.PollAuthSession(ctx, vaultclient.NewSecret(handle), wait)
 	if err != nil {
 		return nil, loginError(err)
 	}
-	if result == nil {
+	if result.Pending {
 		return nil, nil
 	}
 	return i.person(ctx, result)
@@ -169,18 +169,25 @@ func (i alterLogin) person(ctx context.Context, result *alter.AuthResult) (*auth
 	if err != nil {
 		return nil, fmt.Errorf("%w: the claims of the user token cannot be read", authserver.ErrHostedFault)
 	}
-	return &authserver.HostedPerson{Issuer: token.Issuer(), Subject: subject, Claims: claims, More: result.UserInfo}, nil
+	kept := authserver.NewSecret(result.UserToken.Reveal())
+	return &authserver.HostedPerson{
+		Issuer: token.Issuer(), Subject: subject, Claims: claims, More: result.UserInfo,
+		Tokens: authserver.IdentityTokens{ // there is one token, whichever is asked for
+			Issuer: token.Issuer(), Subject: subject,
+			ID: kept, IDExpiry: token.Expiration(), Access: kept, AccessExpiry: token.Expiration(),
+		},
+	}, nil
 }
 
 // loginError tells authserver what Alter says.
 func loginError(err error) error {
 	kind := error(nil)
 	switch {
-	case errors.Is(err, alter.ErrConnectDenied):
+	case errors.Is(err, alter.ErrSignInDenied):
 		kind = authserver.ErrHostedDenied
-	case errors.Is(err, alter.ErrConnectTimeout):
+	case errors.Is(err, alter.ErrSignInExpired):
 		kind = authserver.ErrHostedExpired
-	case errors.Is(err, alter.ErrOperator), errors.Is(err, alter.ErrRefused):
+	case errors.Is(err, alter.ErrSignIn), errors.Is(err, alter.ErrOperator), errors.Is(err, alter.ErrRefused):
 		kind = authserver.ErrHostedFault
 	default:
 		return err

@@ -16,11 +16,12 @@ const modulePath = "github.com/alter-mcp/caddy-alter-mcp"
 // own, and who may know Caddy. Tests may import more.
 func TestImports(t *testing.T) {
 	own := map[string][]string{ // package to what it may import of this module
-		".":                           {"authserver", "mcphandler", "vaultclient", "vaultclient/connect", "vaultclient/local", "store", "internal/web"},
+		".":                           {"authserver", "mcphandler", "vaultclient", "vaultclient/alter", "vaultclient/altervault", "vaultclient/connect", "vaultclient/local", "store", "internal/web"},
 		"authserver":                  {"internal/web"},
 		"authserver/storetest":        {"authserver"},
 		"mcphandler":                  nil,
 		"vaultclient":                 nil,
+		"vaultclient/altervault":      {"vaultclient", "vaultclient/alter", "vaultclient/connect", "internal/web"},
 		"vaultclient/connect":         {"internal/web"},
 		"vaultclient/local":           {"vaultclient", "vaultclient/connect", "internal/web"},
 		"vaultclient/local/storetest": {"vaultclient", "vaultclient/local"},

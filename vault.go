@@ -34,6 +34,9 @@ type vault interface {
 	ServeConnect(w http.ResponseWriter, r *http.Request)
 	ServeCallback(w http.ResponseWriter, r *http.Request)
 	ServeAccount(w http.ResponseWriter, r *http.Request)
+
+	// close ends what the vault does in the background.
+	close()
 }
 
 // vaultHouse is what an endpoint has for its vault.

@@ -82,7 +82,7 @@ func (v *AlterVault) resolve() error {
 	if err := oneOf("audit", &v.Audit, string(alter.AuditMeta), string(alter.AuditNone), string(alter.AuditFull)); err != nil {
 		return err
 	}
-	if err := oneOf("user_token", &v.UserToken, string(authserver.IDToken), string(authserver.AccessToken)); err != nil {
+	if err := oneOf("user_token", &v.UserToken, string(authserver.IdentityTokenID), string(authserver.IdentityTokenAccess)); err != nil {
 		return err
 	}
 	var err error
@@ -123,6 +123,13 @@ func oneOf(setting string, value *string, want ...string) error {
 		}
 	}
 	return fmt.Errorf("%s %q: want %s", setting, *value, strings.Join(want, ", "))
+}
+
+func (v *AlterVault) ownsClients() bool { return true }
+
+// identityToken implements tokenKeeper.
+func (v *AlterVault) identityToken() authserver.IdentityTokenKind {
+	return authserver.IdentityTokenKind(v.UserToken)
 }
 
 // UnmarshalCaddyfile implements caddyfile.Unmarshaler. Syntax:
@@ -174,7 +181,7 @@ func (v *AlterVault) unmarshalSetting(d *caddyfile.Dispenser) error {
 	case "audit":
 		return word(d, &v.Audit, string(alter.AuditNone), string(alter.AuditMeta), string(alter.AuditFull))
 	case "user_token":
-		return word(d, &v.UserToken, string(authserver.IDToken), string(authserver.AccessToken))
+		return word(d, &v.UserToken, string(authserver.IdentityTokenID), string(authserver.IdentityTokenAccess))
 	case "keep_tokens":
 		v.KeepTokens = new(caddy.Duration)
 		return duration(d, v.KeepTokens)
@@ -204,5 +211,6 @@ func oneWord(d *caddyfile.Dispenser, setting, value string, want ...string) erro
 var (
 	_ caddy.Provisioner     = (*AlterVault)(nil)
 	_ caddyfile.Unmarshaler = (*AlterVault)(nil)
+	_ tokenKeeper           = (*AlterVault)(nil)
 	_ vaultModule           = (*AlterVault)(nil)
 )

@@ -65,6 +65,9 @@ type localVault struct {
 	transports map[string]*vaultclient.Transport
 }
 
+// close implements vault: what runs is the state's.
+func (v *localVault) close() {}
+
 // Send implements vault.
 func (v *localVault) Send(caller *mcphandler.Caller, need mcphandler.Need, req *http.Request) (*http.Response, error) {
 	transport := v.transports[need.Provider]

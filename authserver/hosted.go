@@ -36,6 +36,8 @@ type HostedPerson struct {
 	Claims map[string]any
 	// More claims, such as the service asked the identity provider for.
 	More map[string]any
+	// Tokens of the identity provider, for who keeps them. Optional.
+	Tokens IdentityTokens
 }
 
 // Errors of a [HostedLogin].
@@ -121,7 +123,9 @@ func (i *HostedIdentity) person(who *HostedPerson) (*Person, error) {
 	if who.Issuer == "" || who.Subject == "" || len(who.Subject) > maxSubject {
 		return nil, providerFault(fmt.Errorf("the login names no issuer, or no subject of 1 to %d bytes", maxSubject))
 	}
-	return &Person{Issuer: who.Issuer, Subject: who.Subject, Profile: i.claims.profile(who.Claims, who.More)}, nil
+	return &Person{
+		Issuer: who.Issuer, Subject: who.Subject, Profile: i.claims.profile(who.Claims, who.More), Tokens: who.Tokens,
+	}, nil
 }
 
 // hostedError is what the client hears of a login that its service ended.

@@ -242,7 +242,7 @@ func TestRequestCarriesNothingElse(t *testing.T) {
 	if diff := cmp.Diff(want, up.take().Header); diff != "" {
 		t.Errorf("header (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(Need{Provider: "google", Scopes: []string{"s1"}}, up.need); diff != "" || up.caller.UserID != "u-1" {
+	if diff := cmp.Diff(Need{Provider: "google", Scopes: []string{"s1"}, Tool: "tool", Arguments: json.RawMessage("{}")}, up.need); diff != "" || up.caller.UserID != "u-1" {
 		t.Errorf("need of caller %s (-want +got):\n%s", up.caller.UserID, diff)
 	}
 }

@@ -47,6 +47,9 @@ func (c Caller) withType(kind KeyKind) (Caller, error) {
 	return c, nil
 }
 
+// CheckCaller reports whether c can be a caller.
+func CheckCaller(c Caller) (Caller, error) { return c.withType(KeyApp) }
+
 func (c Caller) set(h http.Header) {
 	if c.Name != "" {
 		h.Set(headerCaller, c.Name)

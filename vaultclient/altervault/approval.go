@@ -2,8 +2,10 @@ package altervault
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -15,7 +17,7 @@ import (
 // before: the person's approval is for that, and another call would need
 // another.
 func (a *attempt) approved(ctx context.Context, call func() (*alter.ProxyAnswer, error)) (*alter.ProxyResult, error) {
-	id, err := a.waiting(ctx)
+	id, url, err := a.waiting(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -25,10 +27,10 @@ func (a *attempt) approved(ctx context.Context, call func() (*alter.ProxyAnswer,
 			return resultOf(answer), err
 		}
 		pending := answer.Pending
-		a.remember(ctx, pending.ID, pending.ExpiresAt)
+		a.remember(ctx, pending.ID, pending.URL, pending.ExpiresAt)
 		return a.await(ctx, pending.ID, pending.URL)
 	}
-	return a.await(ctx, id, "")
+	return a.await(ctx, id, url)
 }
 
 func resultOf(answer *alter.ProxyAnswer) *alter.ProxyResult {
@@ -38,31 +40,40 @@ func resultOf(answer *alter.ProxyAnswer) *alter.ProxyResult {
 	return answer.Result
 }
 
-// waiting is the approval that this call waits for already, or "".
-func (a *attempt) waiting(ctx context.Context) (string, error) {
-	if a.use.Approval != "" {
-		return a.use.Approval, nil
-	}
-	if a.use.Call == "" {
-		return "", nil
-	}
-	id, err := a.vault.cfg.Pending.PendingApproval(ctx, a.use.UserID, a.use.Call)
+// waiting is the approval that this call waits for already, if there is one.
+func (a *attempt) waiting(ctx context.Context) (id, url string, err error) {
+	id, url, err = a.vault.cfg.Pending.PendingApproval(ctx, a.use.UserID, a.call())
 	if err != nil {
 		// Another call would ask the person for another approval.
-		return "", fmt.Errorf("looking for an approval: %w", err)
+		return "", "", fmt.Errorf("looking for an approval: %w", err)
 	}
-	return id, nil
+	if a.use.Approval != "" && a.use.Approval != id { // forgotten here, but not by the client
+		return a.use.Approval, "", nil
+	}
+	return id, url, nil
 }
 
 // remember keeps the approval for who comes back without its id. Where it cannot
 // be kept the call goes on: the client may have the id itself.
-func (a *attempt) remember(ctx context.Context, id string, until time.Time) {
-	if a.use.Call == "" {
-		return
-	}
-	if err := a.vault.cfg.Pending.SetPendingApproval(ctx, a.use.UserID, a.use.Call, id, until); err != nil {
+func (a *attempt) remember(ctx context.Context, id, url string, until time.Time) {
+	if err := a.vault.cfg.Pending.SetPendingApproval(ctx, a.use.UserID, a.call(), id, url, until); err != nil {
 		a.vault.log.Warn("an approval that is waited for could not be remembered", zap.Error(err))
 	}
+}
+
+// call tells this call from others of the person. The same arguments may be
+// written in two ways.
+func (a *attempt) call() string {
+	arguments := string(a.use.Arguments)
+	var decoded any
+	decoder := json.NewDecoder(strings.NewReader(arguments))
+	decoder.UseNumber()
+	if decoder.Decode(&decoded) == nil {
+		if canonical, err := json.Marshal(decoded); err == nil {
+			arguments = string(canonical)
+		}
+	}
+	return fmt.Sprintf("%q %q %q %q", a.use.Endpoint, a.use.Client, a.use.Tool, arguments)
 }
 
 // await waits for the person's decision as long as the client may be kept
@@ -76,30 +87,24 @@ func (a *attempt) await(ctx context.Context, id, url string) (*alter.ProxyResult
 	if a.use.Progress != nil {
 		a.use.Progress("waiting for an approval")
 	}
-	result, err := a.client.AwaitApproval(wait, id, alter.AwaitOptions{Progress: a.tell})
+	result, err := a.client.AwaitApproval(wait, id, alter.AwaitApprovalOptions{Changed: a.tell})
 	switch {
-	case err == nil, isAny(err, alter.ErrApprovalDenied, alter.ErrApprovalExpired, alter.ErrApprovalFailed), isGone(err):
-		a.remember(context.WithoutCancel(ctx), "", time.Time{})
-	case ctx.Err() == nil && (errors.Is(err, alter.ErrApprovalTimedOut) || wait.Err() != nil):
+	case ctx.Err() == nil && errors.Is(err, alter.ErrApprovalTimedOut):
 		return nil, &PendingError{Provider: a.provider.Name, URL: url, ID: id}
+	case err == nil, errors.Is(err, alter.ErrApproval):
+		a.remember(context.WithoutCancel(ctx), "", "", time.Time{})
 	}
 	return result, err
 }
 
-// isGone reports that the vault does not know an approval.
-func isGone(err error) bool {
-	var e *alter.Error
-	return errors.As(err, &e) && e.Status == 404
-}
-
 // tell passes on what has been decided so far.
-func (a *attempt) tell(s *alter.Approval) {
+func (a *attempt) tell(s alter.ApprovalStatus) {
 	if a.use.Progress == nil {
 		return
 	}
 	approved := 0
 	for _, g := range s.Gates {
-		if g.Status == alter.ApprovalApproved {
+		if g.State == alter.ApprovalApproved {
 			approved++
 		}
 	}

@@ -67,25 +67,33 @@ func (v grants) Begin(ctx context.Context, l *connect.Link, callback, id string)
 			return "", nil, fmt.Errorf("reading a link: %w", err)
 		}
 	}
-	req := alter.ConnectRequest{
+	req := alter.ConnectOptions{
 		Providers: []string{p.Name}, ReturnURL: callback + "?" + url.Values{"state": {id}}.Encode(),
-		Label: l.Label, Agent: h.Agent, UserToken: token,
+		Requested: requested(l.Label), Agent: h.Agent, UserToken: token,
 	}
 	if scopes := p.AllScopes(l.Scopes); len(scopes) > 0 {
 		req.RequiredScopes = map[string][]string{p.Name: scopes}
 	}
 	if h.Repair != "" && h.Agent == "" { // the vault takes one or the other
-		req.RepairGrantID, req.Label = h.Repair, ""
+		req.RepairGrantID, req.Requested = h.Repair, nil
 	}
 	session, err := v.cfg.Client.CreateConnectSession(ctx, req)
 	if req.RepairGrantID != "" && errors.Is(err, alter.ErrGrantNotFound) {
-		req.RepairGrantID, req.Label = "", l.Label
+		req.RepairGrantID, req.Requested = "", requested(l.Label)
 		session, err = v.cfg.Client.CreateConnectSession(ctx, req)
 	}
 	if err != nil {
 		return "", nil, err
 	}
 	return session.URL, saved{Session: session.Token.Reveal()}, nil
+}
+
+// requested asks for a grant with a label, if there is one.
+func requested(label string) *alter.RequestedGrant {
+	if label == "" {
+		return nil
+	}
+	return &alter.RequestedGrant{Label: label}
 }
 
 // Finish implements [connect.Grants]. What the browser brought back is not
@@ -105,7 +113,7 @@ func (v grants) Finish(ctx context.Context, l *connect.Link, _ string, state jso
 		return notConnected(http.StatusBadGateway, p, "The vault did not complete the connection. Try again in a minute; if it stays so, tell whoever runs this server."), nil
 	case err != nil:
 		return nil, err
-	case result == nil:
+	case result.Pending:
 		return notConnected(http.StatusBadRequest, p, "The connection is not finished yet. Open the link from your app once more."), nil
 	}
 	v.log.Info("account connected", zap.String("provider", p.Name), zap.String("user", l.UserID))
@@ -116,21 +124,19 @@ func notConnected(status int, p *vaultclient.Provider, text string) *web.Message
 	return &web.Message{Status: status, Title: p.Title + " was not connected", Text: []string{text}}
 }
 
-// maxListed is how many grants of a person are shown.
-const maxListed = 1000
-
-// list returns a person's grants, and never those of others or of the app.
+// list returns a person's grants, as many as one page has, and never those of
+// others or of the app.
 func (v grants) list(ctx context.Context, userID string, f alter.GrantFilter) ([]alter.GrantInfo, error) {
 	token, err := v.cfg.Tokens.UserToken(ctx, userID)
 	if err != nil {
 		return nil, err
 	}
-	f.UserToken, f.Limit = token, maxListed
-	list, err := v.cfg.Client.ListGrants(ctx, f)
+	f.UserToken, f.Limit = token, alter.MaxGrantPage
+	page, err := v.cfg.Client.ListGrants(ctx, f)
 	if err != nil {
 		return nil, err
 	}
-	return list.Grants, nil
+	return page.Grants, nil
 }
 
 // Connections implements [connect.Grants].
@@ -143,7 +149,7 @@ func (v grants) Connections(ctx context.Context, userID string, may func(provide
 	connected := make(map[string]bool)
 	for _, g := range stored {
 		p := v.cfg.Providers[g.Provider]
-		if p == nil || g.Status == "deleted" { // not of this server
+		if p == nil { // of another server of the app
 			continue
 		}
 		connected[g.Provider] = true

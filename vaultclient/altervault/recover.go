@@ -31,7 +31,9 @@ type PendingError struct {
 }
 
 // Error implements error. The URL is left out: it belongs to one person.
-func (e *PendingError) Error() string { return "provider " + e.Provider + ": the call waits for an approval" }
+func (e *PendingError) Error() string {
+	return "provider " + e.Provider + ": the call waits for an approval"
+}
 
 // ModelError is a failure that the model may know and perhaps mend.
 type ModelError struct {

@@ -2,6 +2,7 @@ package altervault
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -33,9 +34,10 @@ type Use struct {
 
 	// Tool that calls, for the vault's record.
 	Tool string
-	// Call identifies the call among those of the person: who repeats it with
-	// the same arguments repeats this.
-	Call string
+	// Client and Arguments, a JSON object, tell with Tool a call that is repeated
+	// from one that is new.
+	Client    string
+	Arguments json.RawMessage
 	// Approval is the id of an approval that the client says it waits for.
 	Approval string
 	// Progress is told what a call waits for; nil when nobody listens.

@@ -74,10 +74,11 @@ type UserTokens interface {
 
 // Pending remembers, for clients that cannot, which approval a call waits for.
 type Pending interface {
-	// PendingApproval returns the id, or "".
-	PendingApproval(ctx context.Context, userID, call string) (string, error)
-	// SetPendingApproval remembers id until then; an empty one forgets.
-	SetPendingApproval(ctx context.Context, userID, call, id string, until time.Time) error
+	// PendingApproval returns the id and the page where the person decides; both
+	// are empty if there is none.
+	PendingApproval(ctx context.Context, userID, call string) (id, url string, err error)
+	// SetPendingApproval remembers an approval until then; an empty id forgets.
+	SetPendingApproval(ctx context.Context, userID, call, id, url string, until time.Time) error
 }
 
 // ErrLoginRequired: the person has to log in at the identity provider again.

@@ -1,0 +1,195 @@
+package altermcp
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/alter-mcp/caddy-alter-mcp/authserver"
+	"github.com/alter-mcp/caddy-alter-mcp/mcphandler"
+	"github.com/alter-mcp/caddy-alter-mcp/store"
+	"github.com/alter-mcp/caddy-alter-mcp/vaultclient"
+	"github.com/alter-mcp/caddy-alter-mcp/vaultclient/alter"
+	"github.com/alter-mcp/caddy-alter-mcp/vaultclient/altervault"
+)
+
+// tokenKeeper is a vault that knows people by a token of the identity provider.
+type tokenKeeper interface {
+	identityToken() authserver.IdentityTokenKind
+}
+
+// open implements vaultModule.
+func (v *AlterVault) open(h *vaultHouse) (vault, error) {
+	cfg := v.config
+	cfg.Logger, cfg.Providers = h.logger, h.base
+	if cfg.Caller.Name == "" {
+		cfg.Caller.Name = callerName(h.handler.Name)
+	}
+	cfg.Audit = alter.AuditLevel(v.Audit)
+	if cfg.Audit != alter.AuditNone {
+		var err error
+		cfg.Queue, err = alter.NewAuditQueue(alter.AuditQueueConfig{
+			Spool: h.realm.AuditSpool(alter.AuditScope(cfg.APIKey)), Logger: h.logger,
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	client, err := alter.New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	out := &alterVault{client: client, queue: cfg.Queue, log: h.logger}
+	out.Vault, err = altervault.New(altervault.Config{
+		Client: client, Mode: v.Mode, Providers: h.providers, Tokens: userTokens{h.auth}, Pending: pendingApprovals{h.realm},
+		Endpoint: endpointOf, Sealer: h.state.sealer, Browser: h.browser(), Pages: h.pages, Once: h.realm,
+		LinkLifetime: h.lifetime, Logger: h.logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	out.providers = h.providers
+	out.start()
+	return out, nil
+}
+
+// callerName is the endpoint's name as far as it can be a caller's.
+func callerName(name string) string {
+	if _, err := alter.CheckCaller(alter.Caller{Name: name}); err != nil {
+		return "caddy-alter-mcp"
+	}
+	return name
+}
+
+// alterVault is the Alter Vault of an endpoint that serves.
+type alterVault struct {
+	*altervault.Vault
+	providers map[string]*vaultclient.Provider
+	client    *alter.Client
+	queue     *alter.AuditQueue // nil: nothing is reported
+	log       *zap.Logger
+	stop      context.CancelFunc
+	done      chan struct{}
+}
+
+// start begins to send what is reported.
+func (v *alterVault) start() {
+	ctx, stop := context.WithCancel(context.Background())
+	v.stop, v.done = stop, make(chan struct{})
+	go func() {
+		defer close(v.done)
+		if v.queue == nil {
+			return
+		}
+		if err := v.queue.Run(ctx, v.client); err != nil {
+			v.log.Error("records for the vault's audit were not all kept", zap.Error(err))
+		}
+	}()
+}
+
+// close ends what runs in the background. What was not sent stays in the store.
+func (v *alterVault) close() {
+	v.stop()
+	<-v.done
+	v.client.Close()
+}
+
+// Send implements vault.
+func (v *alterVault) Send(caller *mcphandler.Caller, need mcphandler.Need, req *http.Request) (*http.Response, error) {
+	resp, err := v.Vault.Send(req, altervault.Use{
+		UserID: caller.UserID, Endpoint: caller.Endpoint, Client: caller.ClientID,
+		Provider: need.Provider, Scopes: need.Scopes, Label: need.Label, Account: need.Account, Agent: need.Agent,
+		Mode: need.Mode, Reason: need.Reason, Constraints: need.Constraints,
+		Tool: need.Tool, Arguments: need.Arguments, Approval: need.Approval,
+	})
+	if err != nil {
+		return nil, alterError(err, v.providers[need.Provider])
+	}
+	return resp, nil
+}
+
+// alterError makes what a tool is told of what the vault says.
+func alterError(err error, p *vaultclient.Provider) error {
+	var (
+		connect *altervault.ConnectError
+		pending *altervault.PendingError
+		model   *altervault.ModelError
+	)
+	switch {
+	case errors.As(err, &connect):
+		return &mcphandler.ConnectError{Provider: p.Name, Title: p.Title, Reason: connect.Reason, URL: connect.URL}
+	case errors.As(err, &pending):
+		return &mcphandler.ConnectError{
+			Provider: p.Name, Title: p.Title, Reason: mcphandler.ReasonApprovalRequired, URL: pending.URL, ID: pending.ID,
+		}
+	case errors.As(err, &model):
+		return &mcphandler.ToolError{Message: model.Message, Cause: model.Cause}
+	case errors.Is(err, altervault.ErrLoginRequired):
+		return fmt.Errorf("%w: %w", mcphandler.ErrInvalidToken, err)
+	}
+	return err
+}
+
+// userTokens gives the vault people's tokens of the identity provider.
+type userTokens struct{ server *authserver.Server }
+
+// UserToken implements [altervault.UserTokens].
+func (t userTokens) UserToken(ctx context.Context, userID string) (vaultclient.Secret, error) {
+	token, err := t.server.IdentityToken(ctx, userID)
+	return vaultclient.NewSecret(token.Token.Reveal()), tokenError(err)
+}
+
+// RejectUserToken implements [altervault.UserTokens].
+func (t userTokens) RejectUserToken(ctx context.Context, userID string, refused vaultclient.Secret) error {
+	_, err := t.server.RejectIdentityToken(ctx, userID, refused.Reveal())
+	return tokenError(err)
+}
+
+func tokenError(err error) error {
+	switch {
+	case errors.Is(err, authserver.ErrIdentityTokenGone):
+		return fmt.Errorf("%w: %w", altervault.ErrLoginRequired, err)
+	case errors.Is(err, authserver.ErrIdentityTokenUnavailable):
+		return &altervault.ModelError{Message: "your login cannot be renewed at the moment; try again in a minute", Cause: err}
+	}
+	return err
+}
+
+// pendingApprovals remembers approvals in the endpoint's store.
+type pendingApprovals struct{ realm *store.Realm }
+
+// PendingApproval implements [altervault.Pending].
+func (p pendingApprovals) PendingApproval(ctx context.Context, userID, call string) (string, string, error) {
+	text, err := p.realm.PendingApproval(ctx, userID, call, time.Now())
+	if err != nil || text == "" {
+		return "", "", err
+	}
+	var kept keptApproval
+	if err := json.Unmarshal([]byte(text), &kept); err != nil {
+		return "", "", fmt.Errorf("reading an approval: %w", err)
+	}
+	return kept.ID, kept.URL, nil
+}
+
+// keptApproval is an approval as it is stored.
+type keptApproval struct {
+	ID  string `json:"id"`
+	URL string `json:"url"`
+}
+
+// SetPendingApproval implements [altervault.Pending].
+func (p pendingApprovals) SetPendingApproval(ctx context.Context, userID, call, id, url string, until time.Time) error {
+	if id == "" {
+		return p.realm.SetPendingApproval(ctx, userID, call, "", until)
+	}
+	text, err := json.Marshal(keptApproval{id, url})
+	if err != nil {
+		return fmt.Errorf("writing an approval: %w", err)
+	}
+	return p.realm.SetPendingApproval(ctx, userID, call, string(text), until)
+}
