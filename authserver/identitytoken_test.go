@@ -2,6 +2,7 @@ package authserver_test
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -178,6 +179,46 @@ func TestIdentityTokenEndsAtOnce(t *testing.T) {
 	k.wantWhole("when the clock is right")
 }
 
+// An access token ends when the answer says, or the token itself, or after an hour;
+// and it is renewed where no ID token comes with it.
+func TestIdentityAccessTokenEnd(t *testing.T) {
+	jwt := func(claims string) string {
+		return "e30." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".c2ln"
+	}
+	for name, tc := range map[string]struct {
+		shape func(c *clock, n int, answer map[string]any)
+		life  time.Duration
+	}{
+		"as the answer says": {func(_ *clock, _ int, a map[string]any) { a["expires_in"] = 600 }, 10 * time.Minute},
+		"as the token says": {func(c *clock, n int, a map[string]any) {
+			delete(a, "expires_in")
+			a["access_token"] = jwt(fmt.Sprintf(`{"exp":%d,"jti":"%d"}`, c.Now().Unix()+900, n))
+		}, 15 * time.Minute},
+		"a token that does not say": {func(_ *clock, n int, a map[string]any) {
+			delete(a, "expires_in")
+			a["access_token"] = jwt(fmt.Sprintf(`{"jti":"%d"}`, n))
+		}, time.Hour},
+		"no JWT": {func(_ *clock, _ int, a map[string]any) { delete(a, "expires_in") }, time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := newKeepEnv(t, keepAccess, func(u *upstream, _ *authserver.Config) {
+				n := 0
+				u.shape = func(a map[string]any) { n++; tc.shape(u.clock, n, a) }
+			})
+			k.up.set(func() { k.up.answered = func(a map[string]any) error { delete(a, "id_token"); return nil } })
+			for range 2 {
+				token, err := k.server.IdentityToken(t.Context(), k.userID)
+				if want := k.clock.Now().Add(tc.life); err != nil || !token.Expiry.Equal(want) {
+					t.Fatalf("IdentityToken ends %v, %v; want %v", token.Expiry, err, want)
+				}
+				k.clock.advance(tc.life)
+			}
+			k.wantRenewals(1, 1)
+		})
+	}
+}
+
+// Security FED-16, FED-17: what makes no login makes no renewal.
 func TestIdentityTokenRefusals(t *testing.T) {
 	set := func(name string, value any) func(*upstream) {
 		return func(u *upstream) { u.change = func(c map[string]any) { c[name] = value } }
@@ -191,7 +232,12 @@ func TestIdentityTokenRefusals(t *testing.T) {
 		}
 	}
 	for name, change := range map[string]func(*upstream){
-		"the refresh token is over":    fails(answerWith(400, `{"error":"invalid_grant","error_description":"inner"}`)),
+		"the refresh token is over": fails(answerWith(400, `{"error":"invalid_grant","error_description":"inner"}`)),
+		"it repeats the refresh token": func(u *upstream) {
+			u.fault = func(w http.ResponseWriter, r *http.Request) {
+				writeJSON(w, http.StatusBadRequest, map[string]string{"error": "invalid_grant", "error_description": r.FormValue("refresh_token")})
+			}
+		},
 		"the provider wants to see":    fails(answerWith(400, `{"error":"interaction_required"}`)),
 		"another subject":              set("sub", "43"),
 		"another issuer":               set("iss", "https://other.example.com"),
@@ -249,6 +295,7 @@ func TestIdentityTokenRefusals(t *testing.T) {
 	}
 }
 
+// Security OPS-02, OPS-03.
 func TestIdentityProviderAway(t *testing.T) {
 	for name, change := range map[string]func(*keepEnv){
 		"it hangs up":              func(k *keepEnv) { k.up.fault = hangUp },
@@ -601,6 +648,7 @@ type brokenTokens struct {
 	damaged  error
 	writes   int // that fail from now on
 	conflict func()
+	recent   *authserver.KeptTokens // what memory still has
 }
 
 func (b *brokenTokens) read(k *authserver.KeptTokens, err error) (*authserver.KeptTokens, error) {
@@ -620,6 +668,9 @@ func (b *brokenTokens) IdentityTokens(ctx context.Context, id string) (*authserv
 }
 
 func (b *brokenTokens) RecentIdentityTokens(ctx context.Context, id string) (*authserver.KeptTokens, error) {
+	if b.recent != nil {
+		return b.recent, nil
+	}
 	return b.read(b.Store.RecentIdentityTokens(ctx, id))
 }
 
@@ -664,6 +715,45 @@ func TestIdentityTokenStoreFaults(t *testing.T) {
 		store.writes = 1
 		k.wantWhole("written the second time")
 		k.wantRenewals(1, 1)
+	})
+	t.Run("a login cannot be written", func(t *testing.T) {
+		k, store := broken(t)
+		store.writes = 1
+		if got := k.hear(); got != down {
+			t.Errorf("client hears %q, want %q", got, down)
+		}
+		k.wantWhole("the earlier login goes on")
+	})
+	t.Run("that it is dead cannot be written", func(t *testing.T) {
+		k, store := broken(t)
+		k.up.set(func() { clear(k.up.live) })
+		k.clock.advance(time.Hour)
+		store.writes = 1
+		k.wantUnavailable("the first time")
+		k.rest()
+		k.wantGone("the second time")
+	})
+	t.Run("somebody logs in while it is found dead", func(t *testing.T) {
+		k, store := broken(t)
+		k.up.set(func() { clear(k.up.live) })
+		k.clock.advance(time.Hour)
+		store.conflict = func() { k.logIn(k.newBrowser()) }
+		k.wantWhole("the login counts")
+	})
+	t.Run("it is buried while it is read", func(t *testing.T) {
+		k, store := broken(t)
+		k.clock.advance(time.Hour)
+		kept, err := k.store.IdentityTokens(t.Context(), k.userID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		store.recent = kept
+		dead := &authserver.KeptTokens{UserID: k.userID, Version: kept.Version, Dead: true}
+		if err := k.store.PutIdentityTokens(t.Context(), dead); err != nil {
+			t.Fatal(err)
+		}
+		k.wantGone("what another node found dead")
+		k.wantRenewals(0, 0)
 	})
 	t.Run("another node comes too late with the refresh token and gives up", func(t *testing.T) {
 		k, store := broken(t)
