@@ -28,6 +28,7 @@ type upstream struct {
 	kept     bool                              // refresh tokens do not rotate
 	fault    http.HandlerFunc                  // in place of an answer to a renewal
 	change   func(claims map[string]any)       // of a renewed ID token
+	shape    func(answer map[string]any)       // any answer with tokens
 	answered func(answer map[string]any) error // before a renewal is answered; an error hangs up
 }
 
@@ -101,6 +102,9 @@ func (u *upstream) issue(nonce string, change func(map[string]any), refresh bool
 		token := fmt.Sprintf("upstream refresh %d", n)
 		answer["refresh_token"], u.live[token] = token, nonce
 		u.given = append(u.given, token)
+	}
+	if u.shape != nil {
+		u.shape(answer)
 	}
 	return answer
 }

@@ -101,17 +101,25 @@ func (s *Server) renewAlone(ctx context.Context, k *KeptTokens, refused bool) (*
 	if !first {
 		return s.awaitRenewal(ctx, k)
 	}
-	tokens, err := s.cfg.Identity.(TokenRenewer).RenewTokens(ctx, newest.Tokens)
+	renewed, err := s.askRenewal(ctx, newest, refused)
+	if errors.Is(err, ErrIdentityTokenUnavailable) {
+		s.renewalFailures.Add(k.UserID, until.Add(time.Millisecond))
+		s.log.Warn("an identity provider's token could not be renewed", zap.String("user", k.UserID), zap.Error(err))
+	}
+	return renewed, err
+}
+
+// askRenewal asks the provider and stores what it says.
+func (s *Server) askRenewal(ctx context.Context, k *KeptTokens, refused bool) (*KeptTokens, error) {
+	tokens, err := s.cfg.Identity.(TokenRenewer).RenewTokens(ctx, k.Tokens)
 	if err == nil {
-		return s.keepRenewed(ctx, newest, tokens, refused)
+		return s.keepRenewed(ctx, k, tokens, refused)
 	}
 	if errors.Is(err, ErrRenewalRefused) {
-		return s.bury(ctx, newest, err)
+		return s.bury(ctx, k, err)
 	}
-	s.renewalFailures.Add(k.UserID, until.Add(time.Millisecond))
-	s.log.Warn("an identity provider's token could not be renewed", zap.String("user", k.UserID), zap.Error(err))
-	if !tokens.Refresh.IsZero() && !tokens.Refresh.Equal(newest.Tokens.Refresh) {
-		rotated := *newest
+	if !tokens.Refresh.IsZero() && !tokens.Refresh.Equal(k.Tokens.Refresh) {
+		rotated := *k
 		rotated.Tokens.Refresh = tokens.Refresh
 		if err := s.putTokens(ctx, &rotated); err != nil && !errors.Is(err, ErrConflict) {
 			s.log.Error("a refresh token of the identity provider could not be stored", zap.String("user", k.UserID), zap.Error(err))
@@ -179,8 +187,7 @@ func (s *Server) keepRenewed(ctx context.Context, old *KeptTokens, tokens Identi
 		err = s.putTokens(ctx, k)
 	}
 	if err != nil {
-		s.log.Error("a renewed token of the identity provider could not be stored", zap.String("user", k.UserID), zap.Error(err))
-		return nil, fmt.Errorf("%w: storing it: %w", ErrIdentityTokenUnavailable, err)
+		return nil, fmt.Errorf("%w: storing a renewed one: %w", ErrIdentityTokenUnavailable, err)
 	}
 	s.log.Debug("identity provider's token renewed", zap.String("user", k.UserID))
 	return k, nil

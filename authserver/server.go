@@ -53,7 +53,8 @@ type Config struct {
 	// ended and cannot be renewed must log in again before anything else: access
 	// tokens are refused, refresh tokens rest, and a login in a browser does not
 	// count. What a login brought is kept until the person has had no living
-	// authorization for an hour. Default: none is kept.
+	// authorization for an hour. Who logged in before this was set has none, and
+	// must log in again. Default: none is kept.
 	KeepIdentityToken IdentityTokenKind
 	// IdentityRenewals holds the renewals that are under way, for who closes the
 	// store. nil means some of the server's own.

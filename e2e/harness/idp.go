@@ -18,9 +18,10 @@ const (
 
 // IDP is an OpenID Connect provider that others wrote, in a process of its own.
 type IDP struct {
-	t       testing.TB
-	Issuer  string
-	control string
+	t      testing.TB
+	Issuer string
+	// Control is the URL of its control port.
+	Control string
 }
 
 // Fault is what an [IDP] does wrong, see idp/provider.mjs. The zero value is
@@ -46,7 +47,7 @@ func StartIDP(t testing.TB, suffix string) *IDP {
 	script := StartScript(t, idpLife, env, Installed(t, "bin", "node"), Installed(t, "idp", "provider.mjs"))
 	var ready struct{ Issuer, Control string }
 	script.Expect("ready", &ready)
-	return &IDP{t: t, Issuer: ready.Issuer, control: ready.Control}
+	return &IDP{t: t, Issuer: ready.Issuer, Control: ready.Control}
 }
 
 // Register makes the server's endpoint the provider's client.
@@ -83,7 +84,7 @@ func (p *IDP) do(method, path string, body, answer any) {
 	if err != nil {
 		p.t.Fatalf("encoding a request to the provider: %v", err)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, p.control+path, bytes.NewReader(text))
+	req, err := http.NewRequestWithContext(ctx, method, p.Control+path, bytes.NewReader(text))
 	if err != nil {
 		p.t.Fatalf("%s %s of the provider: %v", method, path, err)
 	}

@@ -47,6 +47,7 @@ async function newProvider(issuer) {
 		jwks: { keys: [signing.jwk] },
 		cookies: { keys: ['e2e'] },
 		features: { devInteractions: { enabled: false } },
+		rotateRefreshToken: true,
 		claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['name', 'groups'] },
 		findAccount: (ctx, id) => ({
 			accountId: id,
@@ -54,7 +55,7 @@ async function newProvider(issuer) {
 		}),
 		loadExistingGrant: async (ctx) => {
 			const grant = new p.Grant({ clientId: ctx.oidc.client.clientId, accountId: ctx.oidc.session.accountId });
-			grant.addOIDCScope('openid email profile');
+			grant.addOIDCScope('openid email profile offline_access');
 			await grant.save();
 			return grant;
 		},
@@ -64,8 +65,8 @@ async function newProvider(issuer) {
 	// What passes between the server and the provider alone.
 	p.on('grant.success', (ctx) => {
 		const { code, code_verifier: verifier } = ctx.oidc.params;
-		const { access_token: access, id_token: id } = ctx.body;
-		seen.secrets.push({ code, code_verifier: verifier, access_token: access, id_token: id, client_secret: clientSecret });
+		const { access_token: access, id_token: id, refresh_token: refresh } = ctx.body;
+		seen.secrets.push({ code, code_verifier: verifier, access_token: access, id_token: id, refresh_token: refresh, client_secret: clientSecret });
 	});
 	return p;
 }
@@ -90,7 +91,7 @@ async function interact(req, res) {
 	}
 	const person = new URLSearchParams(await read(req)).get('person');
 	const result = people.includes(person)
-		? { login: { accountId: `id-${person}`, remember: false } }
+		? { login: { accountId: `id-${person}`, remember: false }, consent: {} }
 		: { error: 'access_denied', error_description: 'inner detail: it was <b>nobody</b>' };
 	return provider.interactionFinished(req, res, result, { mergeWithLastSubmission: false });
 }
@@ -187,6 +188,7 @@ async function control(issuer, req, res) {
 				client_id: clientID, client_secret: clientSecret, redirect_uris: [JSON.parse(text).redirect_uri],
 				// Not what clients try first.
 				token_endpoint_auth_method: 'client_secret_post',
+				grant_types: ['authorization_code', 'refresh_token'],
 			});
 			break;
 		case 'POST /fault': fault = JSON.parse(text); break;
