@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -137,6 +138,7 @@ type Server struct {
 	log       *zap.Logger
 	keys      keyring
 	verified  *lru.Cache[tokenHash, *verification]
+	forgets   atomic.Uint64 // how often verifications were forgotten
 	registers *limiter
 	documents *documents
 }

@@ -17,6 +17,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/alter-mcp/caddy-alter-mcp/authserver"
 	"github.com/alter-mcp/caddy-alter-mcp/vaultclient/local"
 )
 
@@ -75,6 +76,9 @@ type DB struct {
 	writer *writer
 	grants recent[grantKey, *local.Grant]
 	alive  recent[sessionKey, struct{}] // legacy sessions that were not ended
+	// clients, for the requests of one login: pages, redirects and the exchange
+	// of the code each ask for the same one.
+	clients recent[clientKey, *authserver.Client]
 	// closers are closed by Close in this order, after the last write.
 	closers []io.Closer
 
@@ -120,6 +124,7 @@ func (db *DB) Close() error {
 	db.pending.Wait()
 	db.grants.drop()
 	db.alive.drop()
+	db.clients.drop()
 	var errs []error
 	for _, c := range db.closers {
 		errs = append(errs, c.Close())

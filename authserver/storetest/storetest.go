@@ -39,6 +39,8 @@ func Run(t *testing.T, newStore func(t *testing.T) authserver.Store) {
 		"a code past its end is not redeemed":              codeEnded,
 		"a code is redeemed once in a race":                codeRace,
 		"redeeming stores the family or takes no code":     codeBothOrNeither,
+		"an authorization is its family, person, client":   authorizationRead,
+		"an authorization lacks what is gone":              authorizationLacks,
 		"a family rotates from its newest token alone":     familyRotate,
 		"a revoked or ended family does not rotate":        familyDead,
 		"a family rotates once in a race":                  familyRace,
