@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+	"unique"
 
 	"go.uber.org/zap"
 )
@@ -109,17 +110,23 @@ func (s *Server) verifyAnew(ctx context.Context, token string) (*verification, e
 	if err != nil {
 		return nil, fmt.Errorf("reading the client of a token: %w", err)
 	}
-	if claims.Issuer == claims.Audience {
-		claims.Issuer = claims.Audience // one copy of the text for as long as it is kept
-	}
-	claims.ID = "" // nobody asks for it any more
+	slim(claims, a.User)
 	return &verification{
 		claims: *claims,
 		access: Access{
-			User: a.User, ClientID: claims.ClientID, ClientName: client.displayName(),
+			User: a.User, ClientID: claims.ClientID, ClientName: unique.Make(client.displayName()).Value(),
 			Scopes: strings.Fields(claims.Scope), Expiry: time.Unix(claims.Expiry, 0),
 		},
 	}, nil
+}
+
+// slim makes what is kept of a token small: one copy of each text, also of those
+// that most people share, and nothing that nobody asks for any more.
+func slim(claims *accessClaims, user *User) {
+	claims.ID, claims.Subject = "", user.ID
+	for _, text := range []*string{&claims.Issuer, &claims.Audience, &claims.ClientID, &claims.Scope, &user.Issuer} {
+		*text = unique.Make(*text).Value()
+	}
 }
 
 // checkFamily makes sure that the authorization behind a token is alive. While
