@@ -2,6 +2,7 @@ package authserver
 
 import (
 	"context"
+	"crypto/ecdsa"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -69,30 +70,38 @@ func (s *Server) parseAccessToken(ctx context.Context, token string) (*accessCla
 	if len(token) > maxAccessToken || !isCompactJWS(token) {
 		return nil, fmt.Errorf("%w: not a token of this server", ErrInvalidToken)
 	}
-	msg, err := jws.ParseString(token)
-	if err != nil || len(msg.Signatures()) != 1 {
-		return nil, fmt.Errorf("%w: malformed", ErrInvalidToken)
-	}
-	head := msg.Signatures()[0].ProtectedHeaders()
-	if head.Algorithm() != jwa.ES256 || head.Type() != accessTokenType || len(head.Critical()) > 0 {
-		return nil, fmt.Errorf("%w: not an access token of this server", ErrInvalidToken)
-	}
-	public, err := s.keys.byID(ctx, head.KeyID())
-	if err != nil {
-		return nil, err
-	}
-	if public == nil {
-		return nil, fmt.Errorf("%w: unknown key", ErrInvalidToken)
-	}
-	payload, err := jws.Verify([]byte(token), jws.WithKey(jwa.ES256, public))
-	if err != nil {
-		return nil, fmt.Errorf("%w: wrong signature", ErrInvalidToken)
+	var refused error // why there is no key for the token
+	payload, err := jws.Verify([]byte(token), jws.WithContext(ctx), jws.WithKeyProvider(jws.KeyProviderFunc(
+		func(ctx context.Context, keys jws.KeySink, sig *jws.Signature, _ *jws.Message) error {
+			var public *ecdsa.PublicKey
+			if public, refused = s.keyFor(ctx, sig.ProtectedHeaders()); refused == nil {
+				keys.Key(jwa.ES256, public)
+			}
+			return refused
+		})))
+	switch {
+	case refused != nil:
+		return nil, refused
+	case err != nil:
+		return nil, fmt.Errorf("%w: malformed, or wrong signature", ErrInvalidToken)
 	}
 	var claims accessClaims
 	if err := json.Unmarshal(payload, &claims); err != nil || claims.Family == "" || claims.Expiry == 0 {
 		return nil, fmt.Errorf("%w: claims are missing", ErrInvalidToken)
 	}
 	return &claims, nil
+}
+
+// keyFor returns the key that has to have signed a token with this header.
+func (s *Server) keyFor(ctx context.Context, head jws.Headers) (*ecdsa.PublicKey, error) {
+	if head.Algorithm() != jwa.ES256 || head.Type() != accessTokenType || len(head.Critical()) > 0 {
+		return nil, fmt.Errorf("%w: not an access token of this server", ErrInvalidToken)
+	}
+	public, err := s.keys.byID(ctx, head.KeyID())
+	if err == nil && public == nil {
+		err = fmt.Errorf("%w: unknown key", ErrInvalidToken)
+	}
+	return public, err
 }
 
 // isCompactJWS reports whether a token is three parts of strict base64url (RFC

@@ -34,6 +34,15 @@ func (s *Server) tokenClient(ctx context.Context, id string) (*Client, error) {
 	return documentStandIn(id)
 }
 
+// clientOf is tokenClient where an authorization was read already, which most
+// often is of the client that is asked for. a may be nil.
+func (s *Server) clientOf(ctx context.Context, a *Authorization, id string) (*Client, error) {
+	if a != nil && a.Client != nil && a.Client.ID == id {
+		return a.Client, nil
+	}
+	return s.tokenClient(ctx, id)
+}
+
 // metadata decodes what the client registered.
 func (c *Client) metadata() clientMetadata {
 	var m clientMetadata
@@ -58,7 +67,10 @@ func (c *Client) displayName() string {
 // revocation endpoint (RFC 6749 section 2.3.1). A public client names itself,
 // also by HTTP Basic with an empty password, as real clients do. A confidential
 // one may use either place for its secret: libraries try one after the other.
-func (s *Server) authenticateClient(w http.ResponseWriter, r *http.Request, form url.Values) (*Client, error) {
+// find returns a client by id, or [ErrNotFound].
+func (s *Server) authenticateClient(
+	w http.ResponseWriter, r *http.Request, form url.Values, find func(context.Context, string) (*Client, error),
+) (*Client, error) {
 	id, secret, basic, err := clientCredentials(r, form)
 	if err != nil {
 		return nil, err
@@ -66,7 +78,7 @@ func (s *Server) authenticateClient(w http.ResponseWriter, r *http.Request, form
 	if id == "" {
 		return nil, s.unknownClient(w, basic, "no client was named")
 	}
-	c, err := s.tokenClient(r.Context(), id)
+	c, err := find(r.Context(), id)
 	if errors.Is(err, ErrNotFound) {
 		return nil, s.unknownClient(w, basic, "no such client; register again")
 	}

@@ -55,6 +55,7 @@ type Login struct {
 
 	server  *Server
 	attempt *attempt
+	taken   bool // by this request
 }
 
 // Save keeps state until the browser comes back. It writes a cookie, so it goes
@@ -73,12 +74,18 @@ func (l *Login) saved(state any) bool {
 	return len(l.State) > 0 && json.Unmarshal(l.State, state) == nil
 }
 
-// takeAnswer reports whether this is the first answer of an identity provider to
-// this login.
-func (l *Login) takeAnswer(ctx context.Context) (bool, error) {
+// take reports whether this login has not been taken before: one that was is
+// over, whatever came of it. An identity takes a login before it does what must
+// not happen twice; where it did not, its end does.
+func (l *Login) take(ctx context.Context) (bool, error) {
+	if l.taken {
+		return true, nil
+	}
 	cfg := &l.server.cfg
 	now := cfg.Now()
-	return cfg.Store.TakeOnce(ctx, "answer:"+l.ID, now.Add(l.attempt.left(now)))
+	var err error
+	l.taken, err = cfg.Store.TakeOnce(ctx, "login:"+l.ID, now.Add(l.attempt.left(now)))
+	return l.taken, err
 }
 
 // loginOver is the answer to what comes after the end of a login.

@@ -71,7 +71,7 @@ func (s *Server) serveLogin(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		s.loginFailed(w, r, a, err)
 	case person != nil:
-		s.loggedIn(w, r, a, person)
+		s.loggedIn(w, r, l, person)
 	}
 }
 
@@ -100,9 +100,9 @@ func (s *Server) loginFailed(w http.ResponseWriter, r *http.Request, a *attempt,
 // loggedIn makes the person a user of the realm, logs the browser in, and goes
 // on where the login began. A login counts once: what comes with the same
 // state again gets nothing.
-func (s *Server) loggedIn(w http.ResponseWriter, r *http.Request, a *attempt, p *Person) {
-	ctx, now := r.Context(), s.cfg.Now()
-	first, err := s.cfg.Store.TakeOnce(ctx, "login:"+a.ID, now.Add(a.left(now)))
+func (s *Server) loggedIn(w http.ResponseWriter, r *http.Request, l *Login, p *Person) {
+	ctx, now, a := r.Context(), s.cfg.Now(), l.attempt
+	first, err := l.take(ctx)
 	if err != nil {
 		s.tell(EventLogin, err)
 		s.refuse(w, r, a.Request, err)

@@ -42,7 +42,7 @@ func (o *OIDCIdentity) finish(w http.ResponseWriter, r *http.Request, l *Login) 
 	if saved == nil {
 		return nil, ErrInvalidRequest.because(nil, "this login was not begun")
 	}
-	first, err := l.takeAnswer(r.Context())
+	first, err := l.take(r.Context())
 	if err != nil {
 		return nil, err
 	}

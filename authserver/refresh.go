@@ -45,23 +45,48 @@ func (s *Server) familyOfRefresh(token string) (string, bool) {
 	return string(id), err == nil
 }
 
+// refreshAuthenticated authenticates the client and refreshes. A refresh token
+// tells its family, so that one read of the store brings the client, too.
+func (s *Server) refreshAuthenticated(w http.ResponseWriter, r *http.Request, form url.Values) (*tokens, error) {
+	var a *Authorization
+	if id, ok := s.familyOfRefresh(form.Get("refresh_token")); ok {
+		var err error
+		if a, err = s.cfg.Store.Authorization(r.Context(), id); err != nil && !errors.Is(err, ErrNotFound) {
+			return nil, err
+		}
+	}
+	client, err := s.authenticateClient(w, r, form, func(ctx context.Context, id string) (*Client, error) {
+		return s.clientOf(ctx, a, id)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s.refresh(r, client, a, form)
+}
+
 // refresh gives new tokens for a refresh token, which rotates (OAuth 2.1
 // section 4.3.1). The immediate predecessor of the newest token gives, within
 // the grace, the same successor once more: clients race with themselves and
 // lose answers. Anything older, or later, is reuse and ends the family (RFC
-// 9700 section 4.14.2).
-func (s *Server) refresh(r *http.Request, client *Client, form url.Values) (*tokens, error) {
+// 9700 section 4.14.2). a is the authorization that the token is of; nil when it
+// is of none.
+func (s *Server) refresh(r *http.Request, client *Client, a *Authorization, form url.Values) (*tokens, error) {
 	ctx := r.Context()
 	token := form.Get("refresh_token")
 	if token == "" {
 		return nil, ErrInvalidRequest.because(nil, "refresh_token is missing")
 	}
-	family, err := s.refreshableFamily(r, client, token, form)
-	if err != nil {
+	if a == nil {
+		return nil, ErrInvalidGrant.because(nil, "not a refresh token of this server, or the authorization is gone")
+	}
+	family := a.Family
+	if err := s.checkRefreshable(r, client, family, form); err != nil {
 		return nil, err
 	}
-	if err := s.checkAdmitted(ctx, family); err != nil {
-		return nil, err
+	// Who may not come in any more gets nothing, but the family lives on: the
+	// rules may be widened again.
+	if a.User == nil || !s.cfg.Admit(a.User) {
+		return nil, ErrInvalidGrant.because(nil, "the person may not use this server any more")
 	}
 	scopes, err := narrowScopes(family.Scopes, form.Get("scope"))
 	if err != nil {
@@ -71,7 +96,7 @@ func (s *Server) refresh(r *http.Request, client *Client, form url.Values) (*tok
 	if err != nil {
 		return nil, err
 	}
-	next, err := s.rotate(ctx, family, token)
+	next, err := s.rotate(ctx, family, client, token)
 	if err != nil {
 		return nil, err
 	}
@@ -82,59 +107,38 @@ func (s *Server) refresh(r *http.Request, client *Client, form url.Values) (*tok
 	return s.tokenAnswer(access, lifetime, next, scopes), nil
 }
 
-// checkAdmitted makes sure that the person of a family may still use this
-// server. The family lives on: the rules may be widened again.
-func (s *Server) checkAdmitted(ctx context.Context, family *Family) error {
-	user, err := s.cfg.Store.User(ctx, family.UserID)
-	if errors.Is(err, ErrNotFound) || err == nil && !s.cfg.Admit(user) {
-		return ErrInvalidGrant.because(nil, "the person may not use this server any more")
-	}
-	return err
-}
-
-// refreshableFamily finds the living family of a refresh token and checks what
-// it is bound to. None of this changes anything.
-func (s *Server) refreshableFamily(r *http.Request, client *Client, token string, form url.Values) (*Family, error) {
-	id, ok := s.familyOfRefresh(token)
-	if !ok {
-		return nil, ErrInvalidGrant.because(nil, "not a refresh token of this server")
-	}
-	family, err := s.cfg.Store.Family(r.Context(), id)
-	if errors.Is(err, ErrNotFound) {
-		return nil, ErrInvalidGrant.because(nil, "the authorization is gone")
-	}
-	if err != nil {
-		return nil, err
-	}
+// checkRefreshable checks that a family lives, and what it is bound to. It
+// changes nothing.
+func (s *Server) checkRefreshable(r *http.Request, client *Client, family *Family, form url.Values) error {
 	switch {
 	case family.ClientID != client.ID:
-		return nil, ErrInvalidGrant.because(nil, "the refresh token was given to another client")
+		return ErrInvalidGrant.because(nil, "the refresh token was given to another client")
 	case family.Resource != s.cfg.Endpoint(r):
-		return nil, ErrInvalidGrant.because(nil, "the refresh token was given for another resource")
+		return ErrInvalidGrant.because(nil, "the refresh token was given for another resource")
 	case !family.RevokedAt.IsZero():
-		return nil, ErrInvalidGrant.because(nil, "the authorization was revoked")
+		return ErrInvalidGrant.because(nil, "the authorization was revoked")
 	case !s.cfg.Now().Before(family.ExpiresAt):
-		return nil, ErrInvalidGrant.because(nil, "the refresh token has expired")
+		return ErrInvalidGrant.because(nil, "the refresh token has expired")
 	}
-	return family, s.checkResource(r, form["resource"])
+	return s.checkResource(r, form["resource"])
 }
 
 // rotate returns the successor of a refresh token. One conditional write of the
 // store decides between requests that come at once.
-func (s *Server) rotate(ctx context.Context, family *Family, token string) (string, error) {
+func (s *Server) rotate(ctx context.Context, family *Family, client *Client, token string) (string, error) {
 	presented := hashOf(token)
 	if subtle.ConstantTimeCompare(presented, family.Current) == 1 {
-		next, rotated, err := s.tryRotate(ctx, family, token, presented)
+		next, rotated, err := s.tryRotate(ctx, family, client, token, presented)
 		if err != nil || rotated {
 			return next, err
 		}
-		family, err = s.cfg.Store.Family(ctx, family.ID)
-		if errors.Is(err, ErrNotFound) {
-			return "", ErrInvalidGrant.because(nil, "the authorization is gone")
-		}
-		if err != nil {
-			return "", err
-		}
+	}
+	family, err := s.cfg.Store.Family(ctx, family.ID) // as it is now, and with the successor
+	if errors.Is(err, ErrNotFound) {
+		return "", ErrInvalidGrant.because(nil, "the authorization is gone")
+	}
+	if err != nil {
+		return "", err
 	}
 	if next, ok := s.graceSuccessor(family, token, presented); ok {
 		return next, nil
@@ -149,7 +153,7 @@ func (s *Server) rotate(ctx context.Context, family *Family, token string) (stri
 	return "", ErrInvalidGrant.because(nil, "the refresh token was used before")
 }
 
-func (s *Server) tryRotate(ctx context.Context, family *Family, token string, presented []byte) (string, bool, error) {
+func (s *Server) tryRotate(ctx context.Context, family *Family, client *Client, token string, presented []byte) (string, bool, error) {
 	next, err := s.newRefreshToken(family.ID)
 	if err != nil {
 		return "", false, err
@@ -160,8 +164,8 @@ func (s *Server) tryRotate(ctx context.Context, family *Family, token string, pr
 	}
 	now := s.cfg.Now()
 	rotated, err := s.cfg.Store.RotateFamily(ctx, &Rotation{
-		FamilyID: family.ID, Presented: presented, Next: hashOf(next), Successor: sealed,
-		Now: now, ExpiresAt: now.Add(s.cfg.RefreshIdle),
+		FamilyID: family.ID, ClientID: client.ID, ClientUsedAt: client.UsedAt,
+		Presented: presented, Next: hashOf(next), Successor: sealed, Now: now, ExpiresAt: now.Add(s.cfg.RefreshIdle),
 	})
 	return next, rotated, err
 }

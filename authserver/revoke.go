@@ -24,7 +24,7 @@ func (s *Server) serveRevoke(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) revoke(w http.ResponseWriter, r *http.Request, form url.Values) error {
-	client, err := s.authenticateClient(w, r, form)
+	client, err := s.authenticateClient(w, r, form, s.tokenClient)
 	if err != nil {
 		return err
 	}

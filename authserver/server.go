@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -149,6 +150,7 @@ type Server struct {
 	log       *zap.Logger
 	keys      keyring
 	verified  *lru.Cache[tokenHash, *verification]
+	forgets   atomic.Uint64 // how often verifications were forgotten
 	registers *limiter
 	documents *documents
 	// renewalFailures is until when no renewal of a person's identity token is

@@ -171,9 +171,26 @@ type Family struct {
 	RotatedAt  time.Time
 }
 
+// Authorization is a family with whom it stands for, as they are at one moment.
+type Authorization struct {
+	// Family without its Successor, which [GrantStore.Family] opens.
+	Family *Family
+	// User is nil when there is none any more.
+	User *User
+	// Client has what authenticates and names it: ID, Name, AuthMethod,
+	// SecretHash and UsedAt. It is nil when it is not among those that are
+	// registered: it is gone, or described by a document.
+	Client *Client
+}
+
 // Rotation is a step of a family from one refresh token to the next.
 type Rotation struct {
-	FamilyID  string
+	FamilyID string
+	ClientID string
+	// ClientUsedAt is the last known use of the client; zero: unknown. Where it
+	// is less than a day ago no new one need be noted.
+	ClientUsedAt time.Time
+
 	Presented []byte // hash of the token that the client sent
 	Next      []byte // hash of its successor
 	Successor []byte // sealed
@@ -197,8 +214,12 @@ type GrantStore interface {
 
 	// Family returns a family, revoked or not, or [ErrNotFound].
 	Family(ctx context.Context, id string) (*Family, error)
+	// Authorization returns a family, revoked or not, with its person and its
+	// client, or [ErrNotFound] when there is no such family.
+	Authorization(ctx context.Context, familyID string) (*Authorization, error)
 	// RotateFamily moves a living family on if r.Presented is its newest
 	// refresh token, and reports whether it did. One conditional write decides.
+	// It also notes that the client was used.
 	RotateFamily(ctx context.Context, r *Rotation) (bool, error)
 	// RevokeFamily ends a family at once; one that is not there is no error.
 	RevokeFamily(ctx context.Context, id string, now time.Time) error

@@ -45,23 +45,19 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) grant(w http.ResponseWriter, r *http.Request, form url.Values) (*tokens, error) {
-	grants := map[string]func(*http.Request, *Client, url.Values) (*tokens, error){
-		grantCode:    s.redeemCode,
-		grantRefresh: s.refresh,
-	}
-	name := form.Get("grant_type")
-	if name == "" {
+	switch form.Get("grant_type") {
+	case "":
 		return nil, ErrInvalidRequest.because(nil, "grant_type is missing")
+	case grantCode:
+		client, err := s.authenticateClient(w, r, form, s.tokenClient)
+		if err != nil {
+			return nil, err
+		}
+		return s.redeemCode(r, client, form)
+	case grantRefresh:
+		return s.refreshAuthenticated(w, r, form)
 	}
-	give := grants[name]
-	if give == nil {
-		return nil, ErrUnsupportedGrantType.because(nil, "grant_type must be authorization_code or refresh_token")
-	}
-	client, err := s.authenticateClient(w, r, form)
-	if err != nil {
-		return nil, err
-	}
-	return give(r, client, form)
+	return nil, ErrUnsupportedGrantType.because(nil, "grant_type must be authorization_code or refresh_token")
 }
 
 // redeemCode gives tokens for an authorization code (RFC 6749 section 4.1.3).

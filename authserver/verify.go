@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+	"unique"
 
 	"go.uber.org/zap"
 )
@@ -46,10 +47,9 @@ func (s *Server) Verify(ctx context.Context, token, endpoint string) (*Access, e
 	v, ok := s.verified.Get(hash)
 	if !ok {
 		var err error
-		if v, err = s.verifyAnew(ctx, token); err != nil {
+		if v, err = s.verifyAndKeep(ctx, token, hash); err != nil {
 			return nil, err
 		}
-		s.verified.Add(hash, v)
 	}
 	now := s.cfg.Now()
 	if err := v.claims.live(endpoint, now); err != nil {
@@ -67,40 +67,69 @@ func (s *Server) Verify(ctx context.Context, token, endpoint string) (*Access, e
 	return &v.access, nil
 }
 
+// verifyAndKeep verifies a token and keeps the result. If anything was forgotten
+// meanwhile, what was read may be what had to go: then it serves this call alone,
+// for which the family is read once more.
+func (s *Server) verifyAndKeep(ctx context.Context, token string, hash tokenHash) (*verification, error) {
+	begun, now := s.forgets.Load(), s.cfg.Now()
+	v, err := s.verifyAnew(ctx, token)
+	if err != nil {
+		return nil, err
+	}
+	s.verified.Add(hash, v)
+	if s.forgets.Load() != begun {
+		s.verified.Remove(hash)
+		return v, nil
+	}
+	v.checkedAt.Store(now.UnixNano())
+	return v, nil
+}
+
 // verifyAnew verifies a token and reads whom it stands for.
 func (s *Server) verifyAnew(ctx context.Context, token string) (*verification, error) {
 	claims, err := s.parseAccessToken(ctx, token)
 	if err != nil {
 		return nil, err
 	}
-	user, err := s.cfg.Store.User(ctx, claims.Subject)
-	if errors.Is(err, ErrNotFound) {
+	a, err := s.cfg.Store.Authorization(ctx, claims.Family)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return nil, fmt.Errorf("%w: the authorization is gone", ErrInvalidToken)
+	case err != nil:
+		return nil, fmt.Errorf("reading the authorization of a token: %w", err)
+	case !a.Family.RevokedAt.IsZero():
+		return nil, fmt.Errorf("%w: it was revoked", ErrInvalidToken)
+	case a.Family.UserID != claims.Subject || a.Family.ClientID != claims.ClientID:
+		return nil, fmt.Errorf("%w: the authorization is another's", ErrInvalidToken)
+	case a.User == nil:
 		return nil, fmt.Errorf("%w: the user is gone", ErrInvalidToken)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading the user of a token: %w", err)
-	}
-	if !s.cfg.Admit(user) {
+	case !s.cfg.Admit(a.User):
 		return nil, fmt.Errorf("%w: the user is not admitted", ErrInvalidToken)
 	}
-	client, err := s.tokenClient(ctx, claims.ClientID)
+	client, err := s.clientOf(ctx, a, claims.ClientID)
 	if errors.Is(err, ErrNotFound) {
 		return nil, fmt.Errorf("%w: the client is gone", ErrInvalidToken)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the client of a token: %w", err)
 	}
-	if claims.Issuer == claims.Audience {
-		claims.Issuer = claims.Audience // one copy of the text for as long as it is kept
-	}
-	claims.ID = "" // nobody asks for it any more
+	slim(claims, a.User)
 	return &verification{
 		claims: *claims,
 		access: Access{
-			User: user, ClientID: claims.ClientID, ClientName: client.displayName(),
+			User: a.User, ClientID: claims.ClientID, ClientName: unique.Make(client.displayName()).Value(),
 			Scopes: strings.Fields(claims.Scope), Expiry: time.Unix(claims.Expiry, 0),
 		},
 	}, nil
+}
+
+// slim makes what is kept of a token small: one copy of each text, also of those
+// that most people share, and nothing that nobody asks for any more.
+func slim(claims *accessClaims, user *User) {
+	claims.ID, claims.Subject = "", user.ID
+	for _, text := range []*string{&claims.Issuer, &claims.Audience, &claims.ClientID, &claims.Scope, &user.Issuer} {
+		*text = unique.Make(*text).Value()
+	}
 }
 
 // checkFamily makes sure that the authorization behind a token is alive. While
@@ -146,6 +175,7 @@ func (s *Server) forgetUser(id string) {
 // forget drops kept verifications: the next call of such a token is verified
 // anew.
 func (s *Server) forget(which func(*verification) bool) {
+	s.forgets.Add(1) // first: whoever keeps something from here on finds out
 	for _, hash := range s.verified.Keys() {
 		if v, ok := s.verified.Peek(hash); ok && which(v) {
 			s.verified.Remove(hash)

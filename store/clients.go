@@ -57,8 +57,26 @@ func (r *Realm) AddClient(ctx context.Context, c *authserver.Client, limit int) 
 	})
 }
 
-// Client implements authserver.ClientStore.
+// clientKey names a client.
+type clientKey struct{ realm, id string }
+
+// Client implements authserver.ClientStore. A client never changes but for
+// UsedAt, which may be that of a second ago: nothing is decided by it but whether
+// to note it anew.
 func (r *Realm) Client(ctx context.Context, id string) (*authserver.Client, error) {
+	key := clientKey{r.name, id}
+	if c, ok := r.db.clients.get(key); ok {
+		return c, nil
+	}
+	begun := r.db.clients.begin()
+	c, err := r.readClient(ctx, id)
+	if err == nil {
+		r.db.clients.keep(begun, key, c)
+	}
+	return c, err
+}
+
+func (r *Realm) readClient(ctx context.Context, id string) (*authserver.Client, error) {
 	c := &authserver.Client{ID: id}
 	var uris string
 	var metadata []byte
@@ -102,6 +120,9 @@ func (r *Realm) SweepClients(ctx context.Context, unused, idle time.Time) (int, 
 	})
 	if err != nil {
 		return 0, err
+	}
+	if n > 0 {
+		r.db.clients.drop()
 	}
 	return int(n), nil
 }

@@ -2,8 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"time"
 
@@ -27,8 +25,7 @@ const (
 		FROM families WHERE realm = $1 AND id = $2`
 	rotateFamily = `UPDATE families SET previous_hash = current_hash, current_hash = $4, successor = $5,
 		generation = generation + 1, rotated_at = $6, expires_at = $7, sweep_at = $8
-		WHERE realm = $1 AND id = $2 AND current_hash = $3 AND revoked_at = 0 AND expires_at > $6
-		RETURNING client_id`
+		WHERE realm = $1 AND id = $2 AND current_hash = $3 AND revoked_at = 0 AND expires_at > $6`
 	revokeFamily = `UPDATE families SET revoked_at = $3, sweep_at = $4
 		WHERE realm = $1 AND id = $2 AND revoked_at = 0`
 )
@@ -97,17 +94,16 @@ func (r *Realm) RotateFamily(ctx context.Context, rot *authserver.Rotation) (boo
 	}
 	rotated := false
 	err = r.db.write(ctx, func(ctx context.Context, t *tx) error {
-		var clientID string
-		err := t.row(ctx, rotateFamily, r.name, rot.FamilyID, rot.Presented, rot.Next, successor,
-			millis(rot.Now), millis(rot.ExpiresAt), millis(rot.ExpiresAt.Add(familyRest))).Scan(&clientID)
-		if errors.Is(err, sql.ErrNoRows) {
-			return nil
-		}
+		n, err := t.exec(ctx, rotateFamily, r.name, rot.FamilyID, rot.Presented, rot.Next, successor,
+			millis(rot.Now), millis(rot.ExpiresAt), millis(rot.ExpiresAt.Add(familyRest)))
 		if err != nil {
 			return fmt.Errorf("rotating family: %w", err)
 		}
-		rotated = true
-		return r.clientUsed(ctx, t, clientID, rot.Now, rotationGrain)
+		rotated = n > 0
+		if !rotated || rot.Now.Sub(rot.ClientUsedAt) < rotationGrain {
+			return nil
+		}
+		return r.clientUsed(ctx, t, rot.ClientID, rot.Now, rotationGrain)
 	})
 	if err != nil {
 		return false, err

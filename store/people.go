@@ -63,6 +63,11 @@ func (r *Realm) User(ctx context.Context, id string) (*authserver.User, error) {
 	if err := r.db.reads.row(ctx, selectUser, r.name, id).Scan(&hash, &sealed); err != nil {
 		return nil, notFound(err, authserver.ErrNotFound, "user")
 	}
+	return r.openUser(id, hash, sealed)
+}
+
+// openUser opens the row of a user.
+func (r *Realm) openUser(id string, hash, sealed []byte) (*authserver.User, error) {
 	var data userData
 	if err := r.openJSON(sealed, &data, sealedUser, id, string(hash)); err != nil {
 		return nil, err

@@ -400,6 +400,7 @@ func TestErrorsOfTheDatabase(t *testing.T) {
 		"Code":          func() error { _, err := r.Code(ctx, nil, now); return err },
 		"RedeemCode":    func() error { return r.RedeemCode(ctx, nil, &authserver.Family{}) },
 		"Family":        func() error { _, err := r.Family(ctx, ""); return err },
+		"Authorization": func() error { _, err := r.Authorization(ctx, ""); return err },
 		"RotateFamily":  func() error { _, err := r.RotateFamily(ctx, &authserver.Rotation{}); return err },
 		"RevokeFamily":  func() error { return r.RevokeFamily(ctx, "", now) },
 		"SigningKeys":   func() error { _, err := r.SigningKeys(ctx); return err },

@@ -81,6 +81,9 @@ type DB struct {
 	auditSwept atomic.Int64
 	// identityTokens are opened, too.
 	identityTokens recent[userKey, *authserver.KeptTokens]
+	// clients, for the requests of one login: pages, redirects and the exchange
+	// of the code each ask for the same one.
+	clients recent[clientKey, *authserver.Client]
 	// closers are closed by Close in this order, after the last write.
 	closers []io.Closer
 
@@ -127,6 +130,7 @@ func (db *DB) Close() error {
 	db.grants.drop()
 	db.alive.drop()
 	db.identityTokens.drop()
+	db.clients.drop()
 	var errs []error
 	for _, c := range db.closers {
 		errs = append(errs, c.Close())

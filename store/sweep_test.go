@@ -135,21 +135,23 @@ func TestRotationMarksTheClient(t *testing.T) {
 	must(t, "AddClient", r.AddClient(ctx, &authserver.Client{ID: "client"}, 1))
 	f := familyFor(t, r, "family")
 	presented, noted := f.Current, f.CreatedAt
+	var known time.Time // as whoever rotates read it, which may be a while ago
 	for _, after := range []time.Duration{23 * time.Hour, 25 * time.Hour, 48 * time.Hour, 49 * time.Hour} {
 		now := f.CreatedAt.Add(after)
 		next := hashOf(after.String())
 		ok, err := r.RotateFamily(ctx, &authserver.Rotation{
-			FamilyID: f.ID, Presented: presented, Next: next, Now: now, ExpiresAt: f.ExpiresAt,
+			FamilyID: f.ID, ClientID: f.ClientID, ClientUsedAt: known,
+			Presented: presented, Next: next, Now: now, ExpiresAt: f.ExpiresAt,
 		})
 		if !ok || err != nil {
 			t.Fatalf("RotateFamily = %t, %v", ok, err)
 		}
-		presented = next
+		presented, known = next, noted
 		if now.Sub(noted) >= 24*time.Hour {
 			noted = now
 		}
-		c, err := r.Client(ctx, "client")
-		must(t, "Client", err)
+		c, err := r.readClient(ctx, "client")
+		must(t, "reading the client", err)
 		if !c.UsedAt.Equal(noted) {
 			t.Errorf("UsedAt after %v = %v, want %v", after, c.UsedAt, noted)
 		}

@@ -150,6 +150,57 @@ func codeBothOrNeither(t *testing.T, s authserver.Store) {
 	must(t, "RedeemCode after a failed one", s.RedeemCode(ctx, c.Hash, newFamily(c.FamilyID, at)))
 }
 
+// sameAuthorization fails the test if the stored authorization is not want.
+func sameAuthorization(t *testing.T, s authserver.Store, want *authserver.Authorization) {
+	t.Helper()
+	got, err := s.Authorization(t.Context(), want.Family.ID)
+	must(t, "Authorization", err)
+	equal(t, "authorization", got, want)
+}
+
+func authorizationRead(t *testing.T, s authserver.Store) {
+	ctx := t.Context()
+	at := now()
+	user, err := s.UpsertUser(ctx, "user", "https://acme.example", "alice", authserver.Profile{Email: "alice@acme.example"}, at)
+	must(t, "UpsertUser", err)
+	_, err = s.UpsertUser(ctx, "another", "https://acme.example", "bob", authserver.Profile{}, at)
+	must(t, "UpsertUser", err)
+	for _, c := range []*authserver.Client{
+		{ID: "client", Name: "Claude", AuthMethod: "client_secret_post", SecretHash: hash("secret"), CreatedAt: at},
+		{ID: "another", Name: "Cursor", AuthMethod: "none", CreatedAt: at},
+	} {
+		must(t, "AddClient", s.AddClient(ctx, c, 2))
+	}
+	f := newFamily("family", at)
+	redeemed(t, s, f)
+	want := &authserver.Authorization{Family: f, User: user, Client: &authserver.Client{
+		ID: "client", Name: "Claude", AuthMethod: "client_secret_post", SecretHash: hash("secret"), UsedAt: at,
+	}}
+	sameAuthorization(t, s, want)
+
+	step := &authserver.Rotation{
+		FamilyID: f.ID, ClientID: "client", ClientUsedAt: at, Presented: f.Current, Next: hash("refresh 2"),
+		Successor: []byte("sealed by its predecessor"), Now: at.Add(25 * time.Hour), ExpiresAt: f.ExpiresAt,
+	}
+	rotate(t, s, step, true)
+	f.Generation, f.Previous, f.Current, f.RotatedAt = 2, f.Current, step.Next, step.Now
+	want.Client.UsedAt = step.Now
+	sameAuthorization(t, s, want) // its successor is not opened
+
+	f.RevokedAt = at.Add(26 * time.Hour)
+	must(t, "RevokeFamily", s.RevokeFamily(ctx, f.ID, f.RevokedAt))
+	sameAuthorization(t, s, want)
+}
+
+func authorizationLacks(t *testing.T, s authserver.Store) {
+	f := newFamily("family", now())
+	redeemed(t, s, f)
+	sameAuthorization(t, s, &authserver.Authorization{Family: f})
+	if a, err := s.Authorization(t.Context(), "nothing"); !errors.Is(err, authserver.ErrNotFound) {
+		t.Errorf("Authorization of an unknown family = %v, %v; want ErrNotFound", a, err)
+	}
+}
+
 func familyRotate(t *testing.T, s authserver.Store) {
 	at := now()
 	f := newFamily("family", at)

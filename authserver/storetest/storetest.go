@@ -50,6 +50,8 @@ func Run(t *testing.T, newStore func(t *testing.T) authserver.Store) {
 		"an id is taken once in a race":                     onceRace,
 		"the first signing key stays":                       keyFirst,
 		"the first signing key of a race is seen by all":    keyRace,
+		"an authorization is its family, person, client":    authorizationRead,
+		"an authorization lacks what is gone":               authorizationLacks,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, newStore(t)) })
 	}
