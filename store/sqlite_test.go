@@ -171,7 +171,7 @@ func TestMigrationFromTheFirstSchema(t *testing.T) {
 	must(t, "OpenSQLite", err)
 	want := familyFor(t, db.Realm("realm"), "family")
 	must(t, "Close", db.Close())
-	editFile(t, path, `DROP TABLE audit_spool; DROP TABLE audit_usage;
+	editFile(t, path, `DROP TABLE audit_spool; DROP TABLE audit_usage; DROP TABLE identity_tokens; DROP TABLE approvals;
 		DELETE FROM `+migrationTable+` WHERE version_id > 1`)
 
 	r := openTest(t, path).Realm("realm")
@@ -181,6 +181,8 @@ func TestMigrationFromTheFirstSchema(t *testing.T) {
 		t.Errorf("family after the migration (-want +got):\n%s", diff)
 	}
 	must(t, "Write", r.AuditSpool("scope").Write(t.Context(), alter.AuditWrite{Add: auditRows("id")}))
+	must(t, "PutIdentityTokens", r.PutIdentityTokens(t.Context(), &authserver.KeptTokens{UserID: "alice"}))
+	must(t, "SetPendingApproval", r.SetPendingApproval(t.Context(), "alice", "call", "1", at()))
 }
 
 // editFile changes rows of a database as an intruder would, from outside.
