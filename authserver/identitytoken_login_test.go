@@ -1,6 +1,7 @@
 package authserver_test
 
 import (
+	"errors"
 	"net/http"
 	"testing"
 	"time"
@@ -68,5 +69,19 @@ func TestLoginDuringARenewal(t *testing.T) {
 			k.clock.advance(time.Hour)
 			k.wantWhole("an hour later")
 		})
+	}
+}
+
+// What a login brings can be renewed at once, whatever failed before it.
+func TestLoginEndsTheRestAfterAFailure(t *testing.T) {
+	k := newKeepEnv(t)
+	k.up.set(func() { k.up.fault = hangUp })
+	if _, err := k.server.RejectIdentityToken(t.Context(), k.userID, k.mustToken()); !errors.Is(err, authserver.ErrIdentityTokenUnavailable) {
+		t.Errorf("RejectIdentityToken = %v, want ErrIdentityTokenUnavailable", err)
+	}
+	k.up.set(func() { k.up.fault = nil })
+	k.logIn(k.newBrowser())
+	if _, err := k.server.RejectIdentityToken(t.Context(), k.userID, k.mustToken()); err != nil {
+		t.Errorf("RejectIdentityToken after a login = %v", err)
 	}
 }

@@ -52,6 +52,7 @@ func Run(t *testing.T, newStore func(t *testing.T) authserver.Store) {
 		"the first signing key of a race is seen by all":    keyRace,
 		"an authorization is its family, person, client":    authorizationRead,
 		"an authorization lacks what is gone":               authorizationLacks,
+		"identity tokens are renewed from their version":    tokensByVersion,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, newStore(t)) })
 	}
