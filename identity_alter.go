@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/lestrrat-go/jwx/v2/jwt"
+	"go.uber.org/zap"
 
 	"github.com/alter-mcp/caddy-alter-mcp/authserver"
 	"github.com/alter-mcp/caddy-alter-mcp/vaultclient"
@@ -50,6 +51,7 @@ type AlterIdentity struct {
 
 	client   *alter.Client
 	identity *authserver.HostedIdentity
+	logger   *zap.Logger
 }
 
 // CaddyModule implements caddy.Module.
@@ -72,8 +74,9 @@ func (i *AlterIdentity) Provision(ctx caddy.Context) error {
 			return fmt.Errorf("identity alter: %w", err)
 		}
 	}
+	i.logger = ctx.Logger()
 	i.identity = authserver.NewHostedIdentity(authserver.HostedConfig{
-		Login: alterLogin{i}, Title: i.LoginTitle, GroupsClaim: i.GroupsClaim, TrustEmail: i.TrustEmail, Logger: ctx.Logger(),
+		Login: alterLogin{i}, Title: i.LoginTitle, GroupsClaim: i.GroupsClaim, TrustEmail: i.TrustEmail, Logger: i.logger,
 	})
 	if i.APIKey == "" {
 		return nil // that of the vault, which is loaded next
@@ -139,10 +142,18 @@ func (i alterLogin) Begin(ctx context.Context) (page, handle string, err error) 
 // Await implements [authserver.HostedLogin].
 func (i alterLogin) Await(ctx context.Context, handle string, wait time.Duration) (*authserver.HostedPerson, error) {
 	result, err := i.client.PollAuthSession(ctx, vaultclient.NewSecret(handle), wait)
-	if err != nil {
+	switch {
+	case errors.Is(err, alter.ErrUnavailable), errors.Is(err, alter.ErrRateLimited):
+		// The person may be through meanwhile; the page asks again.
+		i.logger.Warn("the vault does not say who logged in, the login goes on", zap.Error(err))
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+		return nil, nil
+	case err != nil:
 		return nil, loginError(err)
-	}
-	if result.Pending {
+	case result.Pending:
 		return nil, nil
 	}
 	return i.person(ctx, result)

@@ -105,7 +105,7 @@ func (v *alterVault) Send(caller *mcphandler.Caller, need mcphandler.Need, req *
 		UserID: caller.UserID, Endpoint: caller.Endpoint, Client: caller.ClientID,
 		Provider: need.Provider, Scopes: need.Scopes, Label: need.Label, Account: need.Account, Agent: need.Agent,
 		Mode: need.Mode, Reason: need.Reason, Constraints: need.Constraints,
-		Tool: need.Tool, Arguments: need.Arguments, Approval: need.Approval,
+		Tool: need.Tool, Arguments: need.Arguments, Approval: need.Approval, Progress: need.Progress,
 	})
 	if err != nil {
 		return nil, alterError(err, v.providers[need.Provider])

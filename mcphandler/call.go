@@ -141,7 +141,11 @@ func run(ctx context.Context, c *call) (result *Result, err error) {
 			result, err = nil, &panicError{value: p, stack: debug.Stack()}
 		}
 	}()
-	result, err = c.tool.Call(ctx, &Call{Caller: c.caller, Arguments: c.arguments, Approval: c.approval})
+	call := &Call{Caller: c.caller, Arguments: c.arguments, Approval: c.approval}
+	if c.stream != nil {
+		call.Progress = c.stream.progress
+	}
+	result, err = c.tool.Call(ctx, call)
 	if err == nil && result == nil {
 		err = errors.New("the tool returned no result")
 	}

@@ -253,9 +253,16 @@ func (h *Handler) post(w http.ResponseWriter, r *http.Request, caller *Caller) {
 		send(w, failed(req.msg.id, f))
 		return
 	}
-	if req.isModern() {
-		send(w, h.serveModern(r.Context(), &req))
-		return
+	req.stream = h.newStream(w, &req)
+	a := h.serve(r.Context(), &req)
+	if req.stream == nil || !req.stream.finish(a) {
+		send(w, a)
 	}
-	send(w, h.serveLegacy(r.Context(), &req))
+}
+
+func (h *Handler) serve(ctx context.Context, req *request) answer {
+	if req.isModern() {
+		return h.serveModern(ctx, req)
+	}
+	return h.serveLegacy(ctx, req)
 }

@@ -10,7 +10,10 @@ import (
 	"strings"
 )
 
-const mediaJSON = "application/json"
+const (
+	mediaJSON   = "application/json"
+	mediaEvents = "text/event-stream"
+)
 
 // checkPostHeader checks what a POST says of its body and of the answer it
 // wants. A body that is not declared as JSON is what a browser sends without
@@ -66,10 +69,25 @@ func acceptsAnswer(fields []string) bool {
 		for part := range strings.SplitSeq(field, ",") {
 			media, weight := parseRange(part)
 			json.consider(media, mediaJSON, "application/*", weight)
-			stream.consider(media, "text/event-stream", "text/*", weight)
+			stream.consider(media, mediaEvents, "text/*", weight)
 		}
 	}
 	return json.weight > 0 || stream.weight > 0
+}
+
+// acceptsStream reports whether the Accept field asks for server-sent events:
+// none, or one for whatever there is, does not.
+func acceptsStream(fields []string) bool {
+	var stream preference
+	for _, field := range fields {
+		for part := range strings.SplitSeq(field, ",") {
+			media, weight := parseRange(part)
+			if media != "*/*" {
+				stream.consider(media, mediaEvents, "text/*", weight)
+			}
+		}
+	}
+	return stream.weight > 0
 }
 
 // preference is the weight of one media type by the most precise range so far.

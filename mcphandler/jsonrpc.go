@@ -67,10 +67,12 @@ type params struct {
 	capabilities    json.RawMessage // initialize
 }
 
-// meta is what a request says of itself in the stateless revision.
+// meta is what a request says of itself: the first two in the stateless
+// revision alone.
 type meta struct {
-	version      string // empty when absent or no string
-	capabilities json.RawMessage
+	version       string // empty when absent or no string
+	capabilities  json.RawMessage
+	progressToken json.RawMessage // a string or an integer
 }
 
 // parseMessage reads a message. With a failure, the message has the id as far
@@ -186,6 +188,10 @@ func parseMeta(p *meta, raw json.RawMessage) *failure {
 		case metaCapabilities:
 			if isObject(m.value) {
 				p.capabilities = m.value
+			}
+		case "progressToken":
+			if isID(m.value) { // of the same types
+				p.progressToken = m.value
 			}
 		}
 	}

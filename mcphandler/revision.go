@@ -60,6 +60,7 @@ type request struct {
 	// opensURLs is set when the client said that it can ask the person to open
 	// a URL.
 	opensURLs bool
+	stream    *stream // nil when the client wants none
 }
 
 // versionHeader returns the MCP-Protocol-Version field. Several become one value

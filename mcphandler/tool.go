@@ -68,6 +68,10 @@ type Call struct {
 	// Approval is the ID of a [ConnectError] that this call was answered with
 	// before, if the client brought it back.
 	Approval string
+	// Progress tells the client, in words, what a long call waits for (MCP,
+	// notifications/progress); nil when nobody listens. It may be called from
+	// any goroutine until Call returns.
+	Progress func(message string)
 }
 
 // Result is what a tool answers. Its parts stay raw JSON on their way to the

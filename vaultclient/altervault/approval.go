@@ -13,6 +13,13 @@ import (
 	"github.com/alter-mcp/caddy-alter-mcp/vaultclient/alter"
 )
 
+// How long a call waits for an approval at most. Clients that hear nothing give up
+// a call after a minute.
+const (
+	maxPendingWait = 20 * time.Second
+	maxToldWait    = 10 * time.Minute // when the client hears of it meanwhile
+)
+
 // approved makes a call in proxy mode, or goes on waiting for one that was made
 // before: the person's approval is for that, and another call would need
 // another.
@@ -79,13 +86,10 @@ func (a *attempt) call() string {
 // await waits for the person's decision as long as the client may be kept
 // waiting.
 func (a *attempt) await(ctx context.Context, id, url string) (*alter.ProxyResult, error) {
-	wait, cancel := ctx, context.CancelFunc(func() {})
-	if a.use.Progress == nil {
-		wait, cancel = context.WithTimeout(ctx, maxPendingWait)
-	}
+	wait, cancel := context.WithTimeout(ctx, a.patience(ctx))
 	defer cancel()
 	if a.use.Progress != nil {
-		a.use.Progress("waiting for an approval")
+		a.use.Progress(approvalMessage(url))
 	}
 	result, err := a.client.AwaitApproval(wait, id, alter.AwaitApprovalOptions{Changed: a.tell})
 	switch {
@@ -95,6 +99,19 @@ func (a *attempt) await(ctx context.Context, id, url string) (*alter.ProxyResult
 		a.remember(context.WithoutCancel(ctx), "", "", time.Time{})
 	}
 	return result, err
+}
+
+// patience is how long a call waits. It ends before the call's own time does, so
+// that there is an answer.
+func (a *attempt) patience(ctx context.Context) time.Duration {
+	wait := maxPendingWait
+	if a.use.Progress != nil {
+		wait = maxToldWait
+	}
+	if end, ok := ctx.Deadline(); ok {
+		wait = min(wait, time.Until(end)-time.Second)
+	}
+	return max(wait, 0)
 }
 
 // tell passes on what has been decided so far.
@@ -126,4 +143,12 @@ func (a *attempt) undone(e *alter.Error) error {
 		return &ModelError{Message: "nobody approved the call in time; call the tool again to ask once more", Cause: e}
 	}
 	return &ModelError{Message: "the call was approved, but the vault could not make it" + reason, Cause: e}
+}
+
+// approvalMessage is for the person who looks at the client.
+func approvalMessage(url string) string {
+	if url == "" {
+		return "waiting for an approval"
+	}
+	return "waiting for your approval: " + url
 }
