@@ -106,8 +106,7 @@ type listBody struct {
 
 const defaultGrantPage = 100
 
-// ListGrants returns one page of grants: POST /sdk/grants/list, key scope
-// grants:read. Errors: [ErrInvalid], [ErrUserTokenRejected], [ErrOperator],
+// ListGrants returns one page of grants: POST /sdk/grants/list. Errors: [ErrInvalid], [ErrUserTokenRejected], [ErrOperator],
 // [ErrRateLimited], [ErrUnavailable].
 func (c *Client) ListGrants(ctx context.Context, f GrantFilter) (*GrantPage, error) {
 	if f.Limit == 0 {
@@ -209,7 +208,7 @@ type revokeBody struct {
 }
 
 // RevokeGrant ends a grant and returns since when it is ended: POST
-// /sdk/oauth/grants/{id}/revoke, key scope grants:revoke. Kept tokens of it work
+// /sdk/oauth/grants/{id}/revoke. Kept tokens of it work
 // until their end. It is not sent again when its answer was lost: the second
 // would find a revoked grant. Errors: [ErrInvalid], [ErrGrantNotFound],
 // [ErrRefused], [ErrUserTokenRejected], [ErrOperator], [ErrUnavailable].

@@ -1,0 +1,305 @@
+package alter
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/alter-mcp/caddy-alter-mcp/vaultclient"
+)
+
+// Principal is whom a grant of a managed secret is for: a person, a group, or
+// the app. Exactly one of UserToken and Group is set, or neither for the app.
+type Principal struct {
+	UserToken vaultclient.Secret
+	// Group is the identity provider's id of a group, IDP the vault's id of that
+	// provider.
+	Group, IDP string
+	// Label tells the grant from others: at most 255 characters. Required but
+	// for the app's.
+	Label string
+}
+
+// SecretGrantOptions describe a grant of a managed secret.
+type SecretGrantOptions struct {
+	Principal Principal
+	// Policy bounds it.
+	Policy GrantBounds
+	// CredentialID chooses among several credentials of the secret; see
+	// [ErrCredentialChoice].
+	CredentialID string
+}
+
+// CreatedSecretGrant is a grant of a managed secret that was made.
+type CreatedSecretGrant struct {
+	ID            string
+	PrincipalType string // user, group or system
+	Label         string
+	CredentialID  string // may be empty
+	CreatedAt     time.Time
+}
+
+type secretGrantBody struct {
+	Principal    principalBody `json:"principal"`
+	Policy       boundsBody    `json:"grant_policy"`
+	CredentialID string        `json:"credential_id,omitempty"`
+}
+
+type principalBody struct {
+	Type      string `json:"type"`
+	UserToken string `json:"user_token,omitempty"`
+	Group     string `json:"external_group_id,omitempty"`
+	IDP       string `json:"idp_id,omitempty"`
+	Label     string `json:"label,omitempty"`
+}
+
+func (p *Principal) body() (principalBody, error) {
+	b := principalBody{Type: "system", UserToken: p.UserToken.Reveal(), Group: p.Group, IDP: p.IDP, Label: p.Label}
+	switch {
+	case b.UserToken != "" && b.Group != "":
+		return b, invalid("principal: either a user token or a group")
+	case (b.Group == "") != (b.IDP == ""):
+		return b, invalid("principal: a group goes with the id of its identity provider")
+	case b.UserToken != "":
+		b.Type = "user"
+	case b.Group != "":
+		b.Type = "group"
+	}
+	if b.Label == "" && b.Type == "system" {
+		return b, nil
+	}
+	return b, checkLabel(b.Label)
+}
+
+// CreateSecretGrant gives somebody the use of a managed secret, whose id is a
+// UUID: POST /sdk/managed-secrets/{id}/grants, key scope secrets:write. It is not
+// sent again when its answer was lost. Errors: [ErrInvalid], [ErrGrantNotFound]
+// and [ErrConnectConfig] for a secret that is not there, [ErrCredentialChoice],
+// [ErrNotAssignable], [ErrLabelConflict], [ErrUserTokenRejected], [ErrOperator],
+// [ErrUnavailable].
+func (c *Client) CreateSecretGrant(ctx context.Context, secretID string, s SecretGrantOptions) (*CreatedSecretGrant, error) {
+	if !isUUID(secretID) {
+		return nil, invalid("managed secret %q: want a UUID in lower case", cut(secretID))
+	}
+	principal, err := s.Principal.body()
+	policy, err2 := s.Policy.body(true)
+	if err = errors.Join(err, err2); err != nil {
+		return nil, err
+	}
+	body := secretGrantBody{Principal: principal, CredentialID: s.CredentialID}
+	if policy != nil {
+		body.Policy = *policy
+	}
+	k := call{method: http.MethodPost, path: "/sdk/managed-secrets/" + secretID + "/grants", body: body}
+	o, a, err := c.object(ctx, k)
+	if err != nil {
+		return nil, err
+	}
+	out := &CreatedSecretGrant{
+		ID: o.id("grant_id"), PrincipalType: o.word("principal_type", "", "user", "group", "system", "agent"),
+		Label: o.maybeText("label"), CredentialID: o.maybeText("credential_id"), CreatedAt: o.time("created_at"),
+	}
+	if err := o.err(&k, a); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SecretConnectOptions say which managed secret a person is asked for, and on
+// what terms. Empty members are left to the vault.
+type SecretConnectOptions struct {
+	// Provider is the slug of the managed secret. Required.
+	Provider string
+	// UserToken names the person. Required.
+	UserToken vaultclient.Secret
+	// Agent, by id or name, that the use is delegated to.
+	Agent string
+	// Delegable asks the person whether the agent may pass the use on.
+	Delegable bool
+	// RequestedTTL of the delegation in whole seconds.
+	RequestedTTL time.Duration
+
+	// ReturnURL is where the person goes at the end, AllowedOrigin whom the page
+	// tells the result.
+	ReturnURL     string
+	AllowedOrigin string
+	// NoUserRules keeps the person from adding rules of their own.
+	NoUserRules bool
+	// Label of the grant that is made: at most 255 characters.
+	Label string
+	// Policy bounds the grant's life.
+	Policy GrantBounds
+	// Direct leaves out the consent screens.
+	Direct bool
+	// RepairGrantID replaces the key behind a grant. It goes with neither Agent
+	// nor Label.
+	RepairGrantID string
+
+	// Caller in place of the client's own; nil for that.
+	Caller *Caller
+}
+
+// secretConnectBody has its members in the order that the vault's own clients
+// send and sign.
+type secretConnectBody struct {
+	Provider      string         `json:"provider"`
+	Agent         string         `json:"agent,omitempty"`
+	UserToken     string         `json:"user_token"`
+	RequestedTTL  int64          `json:"requested_ttl_seconds,omitempty"`
+	AllowedOrigin string         `json:"allowed_origin,omitempty"`
+	ReturnURL     string         `json:"return_url,omitempty"`
+	UserRules     *bool          `json:"allow_user_policy_rules,omitempty"`
+	Delegable     bool           `json:"delegable,omitempty"`
+	Requested     *requestedBody `json:"requested_grant,omitempty"`
+	Policy        *boundsBody    `json:"grant_policy,omitempty"`
+	Direct        bool           `json:"direct,omitempty"`
+	RepairGrantID string         `json:"repair_grant_id,omitempty"`
+}
+
+func (o *SecretConnectOptions) body() (*secretConnectBody, error) {
+	switch {
+	case strings.TrimSpace(o.Provider) == "":
+		return nil, invalid("secret: the provider is empty")
+	case o.UserToken.IsZero():
+		return nil, invalid("secret: the user token is empty")
+	case o.Delegable && o.Agent == "" && o.RepairGrantID != "":
+		return nil, invalid("secret: repairing a grant delegates nothing")
+	case o.RepairGrantID != "" && !isUUID(o.RepairGrantID):
+		return nil, invalid("secret: grant to repair %q: want a UUID in lower case", cut(o.RepairGrantID))
+	case o.RepairGrantID != "" && (o.Agent != "" || o.Label != ""):
+		return nil, invalid("secret: repairing a grant goes with no agent and no label")
+	case o.RequestedTTL < 0 || o.RequestedTTL%time.Second != 0 || o.RequestedTTL/time.Second > maxPolicyLength:
+		return nil, invalid("secret: delegation of %s: want whole seconds, not negative", o.RequestedTTL)
+	}
+	policy, err := o.Policy.body(false)
+	if err != nil {
+		return nil, err
+	}
+	b := &secretConnectBody{
+		Provider: o.Provider, Agent: o.Agent, UserToken: o.UserToken.Reveal(),
+		RequestedTTL: int64(o.RequestedTTL / time.Second), AllowedOrigin: o.AllowedOrigin, ReturnURL: o.ReturnURL,
+		UserRules: unlessAllowed(o.NoUserRules), Delegable: o.Delegable, Policy: policy,
+		Direct: o.Direct, RepairGrantID: o.RepairGrantID,
+	}
+	if o.Label != "" {
+		b.Requested = &requestedBody{Label: o.Label}
+		err = checkLabel(o.Label)
+	}
+	return b, err
+}
+
+// SecretConnectSession is a page where a person enters a key, or agrees to the
+// use of one.
+type SecretConnectSession struct {
+	ConnectSession
+	// Path is fast_path for a key that is there, key_entry for a new one,
+	// repair for another; empty when the vault does not say.
+	Path string
+	// ExistingGrantID of the person; may be empty.
+	ExistingGrantID    string
+	DelegableRequested bool
+	Slug, TemplateSlug string
+	AgentID            string // may be empty
+}
+
+// CreateSecretConnectSession asks a person for a managed secret, or for its use:
+// POST /sdk/managed-secrets/connect/session, key scopes connect:initiate and
+// secrets:write. The result is asked for like that of any connect session. It is
+// not sent again when its answer was lost. Errors: those of
+// [Client.CreateConnectSession]; [ErrUnsupported] when the vault is too old to
+// know all options, which it would leave out without a word.
+func (c *Client) CreateSecretConnectSession(ctx context.Context, o SecretConnectOptions) (*SecretConnectSession, error) {
+	body, err := o.body()
+	if err != nil {
+		return nil, err
+	}
+	k := call{
+		method: http.MethodPost, path: "/sdk/managed-secrets/connect/session", body: body, caller: o.Caller,
+		// An old vault shows itself by what it complains of.
+		want: func(status int) bool {
+			return status >= 200 && status < 300 || status == http.StatusUnprocessableEntity
+		},
+	}
+	in, a, err := c.object(ctx, k)
+	if err != nil {
+		return nil, err
+	}
+	if a.status == http.StatusUnprocessableEntity {
+		return nil, refusalOfOld(k.op(), a)
+	}
+	s := in.secretConnectSession()
+	if err := in.err(&k, a); err != nil {
+		return nil, err
+	}
+	if err := s.checkEcho(&k, a, &o, in); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (o *object) secretConnectSession() *SecretConnectSession {
+	return &SecretConnectSession{
+		ConnectSession:     *o.connectSession(),
+		Path:               o.secretPath(),
+		ExistingGrantID:    o.maybeText("existing_grant_id"),
+		DelegableRequested: o.maybeFlag("delegable_requested"),
+		Slug:               o.maybeText("secret_slug"), TemplateSlug: o.maybeText("template_slug"),
+		AgentID: o.maybeText("agent_id"),
+	}
+}
+
+func (o *object) secretPath() string {
+	if !o.has("path") {
+		return ""
+	}
+	return o.word("path", "", "fast_path", "key_entry", "repair")
+}
+
+// checkEcho compares what the vault says it was asked for with what it was.
+func (s *SecretConnectSession) checkEcho(k *call, a *answer, o *SecretConnectOptions, in *object) error {
+	old := &Error{Kind: ErrUnsupported, Op: k.op(), Status: a.status}
+	_, current := in.members["path"]
+	switch {
+	case o.Delegable && !s.DelegableRequested:
+		old.Message = "the vault does not know delegable"
+		return old
+	case !current:
+		old.Message = "the vault does not know sessions by provider"
+		return old
+	case s.DelegableRequested && !o.Delegable:
+		return k.malformed(a, "delegable_requested was not asked for")
+	case s.Slug != o.Provider:
+		return k.malformed(a, "secret_slug is that of another secret")
+	}
+	return nil
+}
+
+// refusalOfOld tells a vault that wants, or does not know, a member of the body
+// from one that refuses a value.
+func refusalOfOld(op string, a *answer) error {
+	e := refusal(op, a.status, a.header, a.body)
+	var wire struct {
+		Detail []struct {
+			Type string            `json:"type"`
+			Loc  []json.RawMessage `json:"loc"`
+		} `json:"detail"`
+	}
+	old := e.Code == "delegated_agent_id_required"
+	if json.Unmarshal(a.body, &wire) == nil {
+		for _, d := range wire.Detail {
+			if len(d.Loc) != 2 || string(d.Loc[0]) != `"body"` {
+				continue
+			}
+			wanted := slices.Contains([]string{`"template_slug"`, `"delegated_agent_id"`}, string(d.Loc[1]))
+			old = old || d.Type == "extra_forbidden" || d.Type == "missing" && wanted
+		}
+	}
+	if old {
+		e.Kind = ErrUnsupported
+	}
+	return e
+}
