@@ -120,7 +120,7 @@ type SecretConnectOptions struct {
 	Agent string
 	// Delegable asks the person whether the agent may pass the use on.
 	Delegable bool
-	// RequestedTTL of the delegation in whole seconds.
+	// RequestedTTL of the grant in whole seconds; not with Policy.
 	RequestedTTL time.Duration
 
 	// ReturnURL is where the person goes at the end, AllowedOrigin whom the page
@@ -166,8 +166,8 @@ func (o *SecretConnectOptions) body() (*secretConnectBody, error) {
 		return nil, invalid("secret: the provider is empty")
 	case o.UserToken.IsZero():
 		return nil, invalid("secret: the user token is empty")
-	case o.Delegable && o.Agent == "" && o.RepairGrantID != "":
-		return nil, invalid("secret: repairing a grant delegates nothing")
+	case o.RequestedTTL != 0 && o.Policy != (GrantBounds{}):
+		return nil, invalid("secret: either a requested life or a policy")
 	case o.RepairGrantID != "" && !isUUID(o.RepairGrantID):
 		return nil, invalid("secret: grant to repair %q: want a UUID in lower case", cut(o.RepairGrantID))
 	case o.RepairGrantID != "" && (o.Agent != "" || o.Label != ""):
