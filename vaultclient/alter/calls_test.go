@@ -228,7 +228,7 @@ func answerCases() map[string]answerCase {
 			answer: `{"status_code":200,"headers":{"content-type":"text/plain"},"body_b64":"aGk=","body_truncated":false,
 				"duration_ms":12,"credential_hint":"…abc","approval_id":"` + someID + `"}`,
 			optional: []string{"headers", "body_truncated", "duration_ms", "credential_hint", "approval_id"},
-			call: func(ctx context.Context, c *Client) error { return discardResult(c.Proxy(ctx, proxyOf("GET"))) },
+			call:     func(ctx context.Context, c *Client) error { return discardResult(c.Proxy(ctx, proxyOf("GET"))) },
 		},
 		"pending approval": {
 			status: 202,
@@ -317,8 +317,8 @@ func answerCases() map[string]answerCase {
 			},
 		},
 		"delegated": {
-			status: 201,
-			answer: `{"grant_id":"g","grant_kind":"oauth","parent_grant_id":"p","depth":1,"delegable":false,"status":"active","expires_at":` + inAnHour + `}`,
+			status:   201,
+			answer:   `{"grant_id":"g","grant_kind":"oauth","parent_grant_id":"p","depth":1,"delegable":false,"status":"active","expires_at":` + inAnHour + `}`,
 			optional: []string{"expires_at"},
 			call: func(ctx context.Context, c *Client) error {
 				return discardResult(c.DelegateGrant(ctx, someID, DelegateOptions{ToAgentID: otherID}))
@@ -353,7 +353,9 @@ func answerCases() map[string]answerCase {
 				"app_user_id", "external_subject_id", "idp_id", "user_status", "group_ids", "agent_id", "actor_id", "trace", "trace.run_id",
 				"trace.thread_id", "email", "display_name",
 			},
-			call: func(ctx context.Context, c *Client) error { return discardResult(c.ResolveIdentity(ctx, IdentityQuery{})) },
+			call: func(ctx context.Context, c *Client) error {
+				return discardResult(c.ResolveIdentity(ctx, IdentityQuery{}))
+			},
 		},
 		"assertion": {
 			status: 200, answer: `{"token":"a.b.c","expires_at":` + inAnHour + `,"identity":{"app_id":"a"}}`,
