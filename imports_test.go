@@ -23,10 +23,12 @@ func TestImports(t *testing.T) {
 		"vaultclient":                 nil,
 		"vaultclient/local":           {"vaultclient", "internal/web"},
 		"vaultclient/local/storetest": {"vaultclient", "vaultclient/local"},
+		"vaultclient/alter":           {"vaultclient"},
+		"vaultclient/alter/spooltest": {"vaultclient/alter"},
 		// The fake judges the client: it must not share its code.
 		"vaultclient/alter/altertest":            nil,
 		"vaultclient/alter/altertest/altervault": {"vaultclient/alter/altertest"},
-		"store":                                  {"authserver", "vaultclient", "vaultclient/local"},
+		"store":                                  {"authserver", "vaultclient", "vaultclient/local", "vaultclient/alter"},
 		"internal/web":                           nil,
 		"demo":                                   nil,
 		"cmd/caddy":                              {".", "demo"},

@@ -47,6 +47,9 @@ func child(what, path string) error {
 	if what == "full" {
 		return fillDisk(ctx, db)
 	}
+	if round, ok := strings.CutPrefix(what, "audit "); ok {
+		return auditForever(ctx, db, round)
+	}
 	return writeForever(ctx, db.Realm("realm"), what)
 }
 

@@ -14,6 +14,8 @@ import (
 
 	"github.com/alter-mcp/caddy-alter-mcp/authserver"
 	authtest "github.com/alter-mcp/caddy-alter-mcp/authserver/storetest"
+	"github.com/alter-mcp/caddy-alter-mcp/vaultclient/alter"
+	"github.com/alter-mcp/caddy-alter-mcp/vaultclient/alter/spooltest"
 	"github.com/alter-mcp/caddy-alter-mcp/vaultclient/local"
 	vaulttest "github.com/alter-mcp/caddy-alter-mcp/vaultclient/local/storetest"
 )
@@ -120,6 +122,13 @@ func TestAuthserverStore(t *testing.T) {
 
 func TestLocalStore(t *testing.T) {
 	vaulttest.Run(t, func(t *testing.T) local.Store { return newTest(t).Realm("https://mcp.example.com/mcp") })
+}
+
+func TestAuditSpool(t *testing.T) {
+	spooltest.Run(t, func(t *testing.T) (a, b alter.AuditSpool) {
+		r := newTest(t).Realm("https://mcp.example.com/mcp")
+		return r.AuditSpool("a"), r.AuditSpool("b")
+	})
 }
 
 // randomBelow returns a random number from 0 to n-1.

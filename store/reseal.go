@@ -27,6 +27,7 @@ func sealedColumns() []sealedColumn {
 		{"clients", "metadata", sealedClient, []string{"id"}, []string{"id"}},
 		{"families", "successor", sealedSuccessor, []string{"id"}, []string{"id", "current_hash"}},
 		{"signing_keys", "private", sealedKey, []string{"id"}, []string{"id"}},
+		{"audit_spool", "sealed", sealedAudit, []string{"scope", "id"}, []string{"scope", "id"}},
 		{"grants", "sealed", sealedGrant, []string{"user_id", "provider", "label"}, []string{"user_id", "provider", "label", "version"}},
 	}
 }

@@ -15,6 +15,7 @@ const (
 	sealedClient    = "client metadata"
 	sealedKey       = "signing key"
 	sealedSuccessor = "refresh successor"
+	sealedAudit     = "audit record"
 )
 
 // tuple joins parts so that no two different lists give the same bytes.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/alter-mcp/caddy-alter-mcp/authserver"
 	"github.com/alter-mcp/caddy-alter-mcp/vaultclient"
+	"github.com/alter-mcp/caddy-alter-mcp/vaultclient/alter"
 	"github.com/alter-mcp/caddy-alter-mcp/vaultclient/local"
 )
 
@@ -72,10 +73,21 @@ func fillSealed(t *testing.T, db *DB) {
 			}
 		}
 		must(t, "AddFirstKey", r.AddFirstKey(ctx, &authserver.SigningKey{ID: "kid", Private: []byte("private key")}))
+		must(t, "Write", r.AuditSpool("scope").Write(ctx, alter.AuditWrite{Add: auditRows("alice", "bob")}))
 		must(t, "EndSession", r.EndSession(ctx, "id of an ended session", now))
 		_, err := r.TakeOnce(ctx, "id that is taken once", now.Add(time.Hour))
 		must(t, "TakeOnce", err)
 	}
+}
+
+// auditRows are records with these ids.
+func auditRows(ids ...string) []alter.AuditRow {
+	var rows []alter.AuditRow
+	for i, id := range ids {
+		data := []byte("audit record of " + id)
+		rows = append(rows, alter.AuditRow{ID: id, At: at().Add(time.Duration(i) * time.Millisecond), Size: len(data), Data: data})
+	}
+	return rows
 }
 
 // readSealed reads each sealed row, and returns the errors by its name.
@@ -94,6 +106,11 @@ func readSealed(t *testing.T, db *DB) map[string]error {
 			}
 		}
 		_, errs[realm+" key"] = r.SigningKeys(ctx)
+		rows, err := r.AuditSpool("scope").Take(ctx, time.Now(), time.Time{}, 10)
+		must(t, "Take", err)
+		for _, row := range rows {
+			errs[realm+" audit "+row.ID] = row.Damaged
+		}
 	}
 	return errs
 }
@@ -182,6 +199,21 @@ func TestSealedValuesAreBoundToTheirRow(t *testing.T) {
 			`UPDATE families SET current_hash = x'00' WHERE realm = 'a' AND id = 'bob'`,
 			[]string{"a family bob"},
 		},
+		"an audit record of another realm": {
+			`UPDATE audit_spool SET sealed = (SELECT sealed FROM audit_spool WHERE realm = 'b' AND id LIKE '%-bob')
+				WHERE realm = 'a' AND id LIKE '%-bob'`,
+			[]string{"a audit bob"},
+		},
+		"an audit record of another": {
+			`UPDATE audit_spool SET sealed = (SELECT sealed FROM audit_spool WHERE realm = 'a' AND id LIKE '%-alice')
+				WHERE realm = 'a' AND id LIKE '%-bob'`,
+			[]string{"a audit bob"},
+		},
+		"an audit record made older": {
+			`UPDATE audit_spool SET id = '0' || substr(id, 2) WHERE realm = 'a' AND id LIKE '%-bob';
+			UPDATE audit_spool SET id = '000000000001-bob' WHERE realm = 'a' AND id LIKE '%-bob'`,
+			[]string{"a audit bob"},
+		},
 		"a signing key of another realm": {
 			`UPDATE signing_keys SET private = (SELECT private FROM signing_keys WHERE realm = 'a') WHERE realm = 'b'`,
 			[]string{"b key"},
@@ -228,6 +260,7 @@ func TestNoSecretInTheFiles(t *testing.T) {
 		t.Helper()
 		all := readFolder(t, dir)
 		for _, secret := range []string{
+			"audit record of",
 			"@acme.example", "@gmail.example", "@client.example", "access token", "refresh token",
 			"refresh successor", "private key", "id of an ended session", "id that is taken once",
 		} {
@@ -291,6 +324,7 @@ func TestErrorsOfTheSealer(t *testing.T) {
 	wantErr(t, "RotateFamily", err, errBroken)
 	wantErr(t, "RedeemCode", r.RedeemCode(ctx, nil, &authserver.Family{Successor: []byte("s")}), errBroken)
 	wantErr(t, "PutGrant", r.PutGrant(ctx, &local.Grant{UserID: "new"}), errBroken)
+	wantErr(t, "Write", r.AuditSpool("scope").Write(ctx, alter.AuditWrite{Add: auditRows("new")}), errBroken)
 	_, err = r.User(ctx, "new")
 	wantErr(t, "User whose profile was not sealed", err, authserver.ErrNotFound)
 
@@ -307,7 +341,7 @@ func TestErrorsOfTheDatabase(t *testing.T) {
 	r := db.Realm("a")
 	for _, table := range []string{
 		"clients", "client_counts", "users", "sessions", "consents", "codes", "families",
-		"signing_keys", "grants", "taken_ids", "ended_sessions",
+		"signing_keys", "grants", "taken_ids", "ended_sessions", "audit_usage", "audit_spool",
 	} {
 		must(t, "dropping table", db.write(ctx, func(ctx context.Context, t *tx) error {
 			_, err := t.exec(ctx, `DROP TABLE `+table)
@@ -349,6 +383,11 @@ func TestErrorsOfTheDatabase(t *testing.T) {
 		"EndSession":   func() error { return r.EndSession(ctx, "", now) },
 		"SessionEnded": func() error { _, err := r.SessionEnded(ctx, ""); return err },
 		"Sweep":        func() error { return db.Sweep(ctx, now) },
+		"Write of audit records": func() error {
+			return r.AuditSpool("").Write(ctx, alter.AuditWrite{Add: auditRows("id")})
+		},
+		"Take of audit records":  func() error { _, err := r.AuditSpool("").Take(ctx, now, now, 1); return err },
+		"Usage of audit records": func() error { _, err := r.AuditSpool("").Usage(ctx); return err },
 	} {
 		err := call()
 		if err == nil || !strings.Contains(err.Error(), "no such table") {

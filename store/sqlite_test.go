@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/alter-mcp/caddy-alter-mcp/authserver"
+	"github.com/alter-mcp/caddy-alter-mcp/vaultclient/alter"
 )
 
 func TestReopenFindsAll(t *testing.T) {
@@ -160,6 +161,26 @@ func TestFirstStartCutShort(t *testing.T) {
 	must(t, "Close", db.Close())
 	editFile(t, path, `DELETE FROM meta`)
 	must(t, "Ping", openTest(t, path).Ping(t.Context()))
+}
+
+// TestMigrationFromTheFirstSchema opens a database of the program before audit
+// records, with what is in it.
+func TestMigrationFromTheFirstSchema(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "alter.db")
+	db, err := OpenSQLite(t.Context(), path, testOptions())
+	must(t, "OpenSQLite", err)
+	want := familyFor(t, db.Realm("realm"), "family")
+	must(t, "Close", db.Close())
+	editFile(t, path, `DROP TABLE audit_spool; DROP TABLE audit_usage;
+		DELETE FROM `+migrationTable+` WHERE version_id > 1`)
+
+	r := openTest(t, path).Realm("realm")
+	got, err := r.Family(t.Context(), "family")
+	must(t, "Family", err)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("family after the migration (-want +got):\n%s", diff)
+	}
+	must(t, "Write", r.AuditSpool("scope").Write(t.Context(), alter.AuditWrite{Add: auditRows("id")}))
 }
 
 // editFile changes rows of a database as an intruder would, from outside.

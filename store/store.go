@@ -1,9 +1,9 @@
 // Package store keeps what the server must not lose in an SQL database.
 //
-// It implements the store interfaces of authserver, vaultclient/local and
-// mcphandler for any number of realms in one database. It owns the schema, its
-// migrations, the sealing of columns that must be read back, and the sharing of
-// commits. It does not know HTTP, OAuth flows, MCP, or Caddy.
+// It implements the store interfaces of authserver, vaultclient/local,
+// vaultclient/alter and mcphandler for any number of realms in one database. It
+// owns the schema, its migrations, the sealing of columns that must be read back,
+// and the sharing of commits. It does not know HTTP, OAuth flows, MCP, or Caddy.
 package store
 
 import (
@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -75,6 +76,8 @@ type DB struct {
 	writer *writer
 	grants recent[grantKey, *local.Grant]
 	alive  recent[sessionKey, struct{}] // legacy sessions that were not ended
+	// auditSwept counts audit records that nobody sent in time.
+	auditSwept atomic.Int64
 	// closers are closed by Close in this order, after the last write.
 	closers []io.Closer
 

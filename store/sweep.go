@@ -16,6 +16,8 @@ const (
 	// codeRest is how long a code stays after its end, so that a replay is
 	// noticed.
 	codeRest = time.Hour
+	// auditRest is how long a record waits for the vault to take it.
+	auditRest = 7 * 24 * time.Hour
 	// deletedRest is how long the version of a deleted grant is remembered: far
 	// longer than the renewal of one takes.
 	deletedRest = time.Hour
@@ -39,8 +41,8 @@ const (
 
 // Sweep removes, in all realms, what is of no more use at now: codes an hour
 // after their end, browser sessions, taken ids and ended MCP sessions at their
-// end, families 48 hours after they expired or were revoked. It stops at the
-// first error.
+// end, families 48 hours after they expired or were revoked, audit records that
+// the vault has not taken within 7 days. It stops at the first error.
 func (db *DB) Sweep(ctx context.Context, now time.Time) error {
 	for _, s := range []struct {
 		what, query string
@@ -60,6 +62,9 @@ func (db *DB) Sweep(ctx context.Context, now time.Time) error {
 		if n > 0 {
 			db.logger.Debug("swept", zap.String("what", s.what), zap.Int64("rows", n))
 		}
+	}
+	if err := db.sweepAudit(ctx, now.Add(-auditRest)); err != nil {
+		return fmt.Errorf("sweeping audit records: %w", err)
 	}
 	return nil
 }

@@ -7,8 +7,11 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/alter-mcp/caddy-alter-mcp/authserver"
+	"github.com/alter-mcp/caddy-alter-mcp/vaultclient/alter"
 	"github.com/alter-mcp/caddy-alter-mcp/vaultclient/local"
 )
 
@@ -149,6 +152,49 @@ func TestRotationMarksTheClient(t *testing.T) {
 		must(t, "Client", err)
 		if !c.UsedAt.Equal(noted) {
 			t.Errorf("UsedAt after %v = %v, want %v", after, c.UsedAt, noted)
+		}
+	}
+}
+
+// TestSweepOfAuditRecords: after 7 days without being sent they go, leased or
+// not, are counted, and no longer count.
+func TestSweepOfAuditRecords(t *testing.T) {
+	ctx, now := t.Context(), at()
+	const week = 7 * 24 * time.Hour
+	logged, logs := observer.New(zap.ErrorLevel)
+	o := testOptions()
+	o.Logger = zap.New(logged)
+	db, err := OpenSQLite(ctx, t.TempDir()+"/alter.db", o)
+	must(t, "OpenSQLite", err)
+	defer func() { must(t, "Close", db.Close()) }()
+
+	spools := []*AuditSpool{
+		db.Realm("a").AuditSpool("key"), db.Realm("a").AuditSpool("other key"), db.Realm("b").AuditSpool("key"),
+	}
+	old := make([]alter.AuditRow, sweepBatch+1)
+	for i := range old {
+		old[i] = alter.AuditRow{ID: fmt.Sprint(i), At: now, Size: 2, Data: []byte("{}")}
+	}
+	old[0].Lease = now.Add(2 * week)
+	young := alter.AuditRow{ID: "young", At: now.Add(time.Millisecond), Size: 2, Data: []byte("{}")}
+	for _, s := range spools {
+		must(t, "Write", s.Write(ctx, alter.AuditWrite{Add: append(old[:len(old):len(old)], young)}))
+	}
+
+	must(t, "Sweep", db.Sweep(ctx, now.Add(week)))
+	if n := db.AuditSwept(); n != 0 || logs.Len() != 0 {
+		t.Errorf("%d records are swept on the last day, %d logs; want none", n, logs.Len())
+	}
+	must(t, "Sweep", db.Sweep(ctx, now.Add(week+time.Millisecond)))
+	must(t, "Sweep", db.Sweep(ctx, now.Add(week+time.Millisecond)))
+	if n := db.AuditSwept(); n != int64(3*len(old)) || logs.Len() != 1 {
+		t.Errorf("%d records are swept with %d logs, want %d and one", n, logs.Len(), 3*len(old))
+	}
+	for _, s := range spools {
+		got, err := s.Usage(ctx)
+		must(t, "Usage", err)
+		if diff := cmp.Diff(alter.AuditUsage{Entries: 1, Bytes: 2, Oldest: young.At}, got); diff != "" {
+			t.Errorf("usage after the sweep (-want +got):\n%s", diff)
 		}
 	}
 }

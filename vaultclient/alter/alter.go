@@ -96,6 +96,7 @@ type shared struct {
 	rate       atomic.Pointer[RateLimit]
 	deprecated sync.Once
 	tokens     *tokens
+	reports    chan struct{} // a place for each report under way
 }
 
 // New checks cfg and returns a client. It sends nothing.
@@ -120,7 +121,7 @@ func New(cfg Config) (*Client, error) {
 	}
 	c := &Client{
 		cfg: cfg, base: base, kind: kind,
-		signer: newSigner(cfg.APIKey.Reveal()), shared: &shared{},
+		signer: newSigner(cfg.APIKey.Reveal()), shared: &shared{reports: make(chan struct{}, maxReports)},
 	}
 	if c.tokens, err = newTokens(cfg.MaxKept); err != nil {
 		return nil, err

@@ -27,6 +27,3 @@ func (l AuditLevel) check(q *AuditQueue) error {
 	}
 	return invalid("audit %q: want none, meta or full", cut(string(l)))
 }
-
-// AuditQueue sends records.
-type AuditQueue struct{}

@@ -251,10 +251,5 @@ func (m members) objects(name string) []members {
 	return out
 }
 
-// cut bounds a text from outside, at the end of a character.
-func cut(s string) string {
-	if len(s) <= maxErrorText {
-		return s
-	}
-	return strings.ToValidUTF8(s[:maxErrorText], "")
-}
+// cut bounds a text from outside.
+func cut(s string) string { return cutTo(s, maxErrorText) }

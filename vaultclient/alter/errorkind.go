@@ -18,6 +18,9 @@ const (
 	// ErrUnavailable: the vault or the provider did not answer, or not as it
 	// should; a later try may succeed.
 	ErrUnavailable Kind = "not available at the moment"
+	// ErrProviderUnreached: the provider did not answer; what was asked of it may
+	// have happened.
+	ErrProviderUnreached Kind = "the provider did not answer"
 	// ErrMalformed: the vault's answer breaks the protocol.
 	ErrMalformed Kind = "malformed answer of the vault"
 	// ErrRefused: the vault refused for a reason that has no kind of its own.
@@ -117,7 +120,7 @@ func (k Kind) parent() Kind {
 		return ErrSignIn
 	case ErrConnectDenied, ErrConnectTimeout, ErrConnectConfig:
 		return ErrConnect
-	case ErrMalformed:
+	case ErrMalformed, ErrProviderUnreached:
 		return ErrUnavailable
 	case ErrInsufficientScope, ErrInvalidKey, ErrKeyRevoked, ErrKeyExpired, ErrKeyRotationExpired,
 		ErrKeyInactive, ErrKeyAppNotFound, ErrAgentNotFound, ErrAgentInactive, ErrAgentRevoked,

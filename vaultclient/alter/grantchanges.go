@@ -25,9 +25,9 @@ type revokeBody struct {
 }
 
 // RevokeGrant ends a grant and returns since when it is ended: POST
-// /sdk/oauth/grants/{id}/revoke. Kept tokens of it work
-// until their end. It is not sent again when its answer was lost: the second
-// would find a revoked grant. Errors: [ErrInvalid], [ErrGrantNotFound],
+// /sdk/oauth/grants/{id}/revoke. Its kept tokens are dropped.
+// It is not sent again when its answer was lost: the second would find a revoked
+// grant. Errors: [ErrInvalid], [ErrGrantNotFound],
 // [ErrRefused], [ErrUserTokenRejected], [ErrOperator], [ErrUnavailable].
 func (c *Client) RevokeGrant(ctx context.Context, grantID string, r RevokeOptions) (time.Time, error) {
 	if err := checkGrantID(grantID); err != nil {
@@ -38,6 +38,7 @@ func (c *Client) RevokeGrant(ctx context.Context, grantID string, r RevokeOption
 		body: revokeBody{r.Reason, r.UserToken.Reveal()},
 	}
 	o, a, err := c.object(ctx, k)
+	c.tokens.dropGrant(grantID) // also when the answer was lost
 	if err != nil {
 		return time.Time{}, err
 	}

@@ -136,6 +136,19 @@ func TestRevokeGrant(t *testing.T) {
 	wantKind(t, err, ErrMalformed)
 }
 
+func TestRevokeGrantDropsTokens(t *testing.T) {
+	v, c := grantsVault(t)
+	id := v.Grants()[0].ID
+	c.keep(tokenKey{1}, &Token{GrantID: id})
+	c.keep(tokenKey{2}, &Token{GrantID: someID})
+	v.AddFault(altertest.Fault{Path: "/sdk/oauth/grants/*/revoke", Cut: altertest.CutDone})
+	_, err := c.RevokeGrant(t.Context(), id, RevokeOptions{})
+	wantKind(t, err, ErrUnavailable)
+	if c.tokens.kept.Contains(tokenKey{1}) || !c.tokens.kept.Contains(tokenKey{2}) {
+		t.Errorf("kept: %d tokens, want that of the other grant", c.tokens.kept.Len())
+	}
+}
+
 func TestMintGrant(t *testing.T) {
 	v, c := grantsVault(t)
 	id := v.Grants()[0].ID

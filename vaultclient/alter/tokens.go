@@ -117,3 +117,12 @@ func (c *Client) forget(method string, u *url.URL, use *Use, refused *Token) {
 		c.tokens.kept.Remove(key)
 	}
 }
+
+// dropGrant drops whatever is kept of a grant.
+func (t *tokens) dropGrant(id string) {
+	for _, key := range t.kept.Keys() {
+		if k, ok := t.kept.Peek(key); ok && k.token.GrantID == id {
+			t.kept.Remove(key)
+		}
+	}
+}

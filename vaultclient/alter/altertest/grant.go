@@ -13,7 +13,7 @@ const (
 	Expired           = "expired"
 	Revoked           = "revoked"
 	Deleted           = "deleted"
-	CredentialRevoked = "credential_revoked"
+	CredentialRevoked = "credential_revoked" //nolint:gosec // a state, no credential
 )
 
 // Grant is a person's permission at a provider, or a managed secret's. Fields

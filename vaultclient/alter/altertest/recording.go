@@ -105,6 +105,7 @@ var (
 	anyUUID = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
 	anyJWT  = regexp.MustCompile(`eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{86}`)
 	anyWait = regexp.MustCompile(`\bwait=[1-9][0-9]*\b`)
+	anyTime = regexp.MustCompile(`^<transport error: timeout after [0-9]+ms>$`)
 	agentUA = regexp.MustCompile(`^alter-sdk-python/[0-9.]+$`)
 )
 
@@ -131,6 +132,9 @@ func tokenName(token string) string {
 	return "<user token " + c.Subject + ">"
 }
 
+// longestText is up to where a recording shows a text, in bytes.
+const longestText = 4096
+
 // volatileHeaders differ in each call.
 var volatileHeaders = map[string]string{
 	"x-api-key": "<api key>", "x-alter-timestamp": "<time>", "x-alter-nonce": "<nonce>",
@@ -146,6 +150,9 @@ func (n *namer) header(sent []Header) json.RawMessage {
 			kept[name] = fixed
 		} else if strings.HasPrefix(name, "x-alter-") || name == "content-type" || name == "idempotency-key" {
 			kept[name] = n.plain(line.Value)
+			if name == "x-alter-context" { // the order of its keys means nothing
+				kept[name] = string(n.body(json.RawMessage(line.Value)))
+			}
 		}
 	}
 	return bytesOf(kept) // sorted by encoding/json
@@ -186,6 +193,10 @@ func (n *namer) value(key string, value any) any {
 			return "<date>"
 		case agentUA.MatchString(x):
 			return "<user agent>"
+		case anyTime.MatchString(x):
+			return "<transport error: timeout>"
+		case len(x) > longestText:
+			return fmt.Sprintf("<%d bytes>", len(x))
 		}
 		return n.plain(x)
 	case json.Number:

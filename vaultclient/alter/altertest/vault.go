@@ -21,7 +21,7 @@ import (
 
 // DefaultAPIKey is the key of [Config] when none is given: an app key with a
 // right check sum, the one of the recorded signatures.
-const DefaultAPIKey = "alter_rk_fakevaultfakevaultfake_2whbul"
+const DefaultAPIKey = "alter_rk_fakevaultfakevaultfake_2whbul" //nolint:gosec // opens nothing but this fake
 
 // Config is what [New] needs. The zero value serves alice and bob.
 type Config struct {
@@ -36,7 +36,7 @@ type Config struct {
 	People []Person
 	// Agents are the managed agents of the app. Default: none.
 	Agents []Agent
-	// Grants exist from the start, and again after each Reset.
+	// Grants exist from the start, and again after each Reset and SetStep.
 	Grants []Grant
 	// Now is the vault's clock. Default: time.Now.
 	Now func() time.Time

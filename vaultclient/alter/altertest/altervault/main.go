@@ -33,7 +33,7 @@ func run(ctx context.Context, listen, agent string) error {
 	if err != nil {
 		return fmt.Errorf("listening: %w", err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	if tcp, ok := l.Addr().(*net.TCPAddr); !ok || !tcp.IP.IsLoopback() {
 		return fmt.Errorf("%s is not on loopback", l.Addr())
 	}

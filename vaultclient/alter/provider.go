@@ -1,0 +1,282 @@
+package alter
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// maxURL bounds the URL of a request to a provider, in bytes.
+const maxURL = 65536
+
+// maxSignedBody bounds a body that is read before it is sent, because a
+// signature or a full record needs it, in bytes.
+const maxSignedBody = 10 << 20
+
+// Do sends req to a provider with the grant that use names: retrieve mode. The
+// URL is https, or http on loopback; redirects are not followed; the grant's
+// token takes the place of a header of the same name. req is not changed.
+//
+// The provider's answer is returned whatever its status, but for two: a 401 is
+// [ErrProviderUnauthorized], after one more try when the token was a kept one and
+// the vault has another; a 403 for want of scopes is [ErrScopesMissing], of which
+// the vault is told. [ErrProviderUnreached] says that the provider did not
+// answer.
+func (c *Client) Do(req *http.Request, use Use) (*http.Response, error) {
+	ctx := req.Context()
+	if err := checkTarget(req.URL); err != nil {
+		return nil, closing(req, err)
+	}
+	if err := use.check(); err != nil {
+		return nil, closing(req, err)
+	}
+	t, fresh, err := c.token(ctx, req.Method, req.URL, &use)
+	if err != nil {
+		return nil, closing(req, err)
+	}
+	resp, err := c.send(req, t, &use)
+	if err != nil || resp.StatusCode != http.StatusUnauthorized || isScopeProblem(resp) {
+		return c.judge(resp, err, t, &use)
+	}
+	c.forget(req.Method, req.URL, &use, t)
+	if fresh {
+		return c.judge(resp, err, t, &use)
+	}
+	again, ok := repeatable(req)
+	if !ok {
+		return c.judge(resp, err, t, &use)
+	}
+	other, _, err := c.token(ctx, req.Method, req.URL, &use)
+	if err != nil && !errors.Is(err, ErrUnavailable) {
+		drain(resp)
+		return nil, err // the vault knows better what is wrong with the grant
+	}
+	if err != nil || other.injection.secret == t.injection.secret {
+		return c.judge(resp, nil, t, &use)
+	}
+	drain(resp)
+	resp, err = c.send(again, other, &use)
+	if err == nil && resp.StatusCode == http.StatusUnauthorized {
+		c.forget(req.Method, req.URL, &use, other)
+	}
+	return c.judge(resp, err, other, &use)
+}
+
+// checkTarget refuses a URL to which no credential may go.
+func checkTarget(u *url.URL) error {
+	switch {
+	case u.Host == "" || u.User != nil || u.Opaque != "":
+		return invalid("the URL of the request has no host, or has user information")
+	case u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())):
+		return invalid("the request goes to %s by %s: credentials go by https alone", cut(u.Host), cut(u.Scheme))
+	case u.Port() != "":
+		if n, err := strconv.ParseUint(u.Port(), 10, 16); err != nil || n == 0 {
+			return invalid("the URL of the request has an invalid port")
+		}
+	}
+	if strings.ContainsAny(u.Path, "{}") {
+		return invalid("the path of the request has braces left: a parameter was not filled in")
+	}
+	if len(u.String()) > maxURL {
+		return invalid("the URL of the request has more than %d bytes", maxURL)
+	}
+	return nil
+}
+
+// send makes one request with a token and records it.
+func (c *Client) send(req *http.Request, t *Token, use *Use) (*http.Response, error) {
+	body, err := c.readBody(req, t)
+	if err != nil {
+		return nil, err
+	}
+	out := req.Clone(req.Context())
+	out.Host = ""
+	if body != nil {
+		out.Body = io.NopCloser(bytes.NewReader(body))
+	}
+	if _, ok := out.Header["User-Agent"]; !ok {
+		out.Header.Set("User-Agent", c.cfg.UserAgent)
+	}
+	rec := c.record(out, body, t, use)
+	started := c.cfg.Now()
+	if err := t.Apply(out, body, started); err != nil {
+		return nil, closing(out, err)
+	}
+	if len(out.URL.String()) > maxURL {
+		return nil, closing(out, invalid("the URL of the request has more than %d bytes", maxURL))
+	}
+	resp, err := c.cfg.Providers.RoundTrip(out)
+	if err != nil {
+		err = &Error{Kind: ErrProviderUnreached, Op: req.Method + " " + req.URL.Host, Err: withoutURL(err)}
+	}
+	if recErr := rec.done(req.Context(), resp, c.cfg.Now().Sub(started)); recErr != nil {
+		c.cfg.Logger.Error("a call could not be recorded for the vault", zap.Error(recErr))
+	}
+	return resp, err
+}
+
+// readBody reads the body where it has to be known before it is sent.
+func (c *Client) readBody(req *http.Request, t *Token) ([]byte, error) {
+	signed := strings.HasPrefix(t.injection.format, awsFormat)
+	if req.Body == nil || req.Body == http.NoBody || !signed && c.cfg.Audit != AuditFull {
+		return nil, nil
+	}
+	defer req.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(req.Body, maxSignedBody+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading the request: %w", err)
+	}
+	if len(body) > maxSignedBody {
+		return nil, invalid("the body has more than %d bytes", maxSignedBody)
+	}
+	return body, nil
+}
+
+// judge makes an error of an answer that only the person can mend.
+func (c *Client) judge(resp *http.Response, err error, t *Token, use *Use) (*http.Response, error) {
+	if err != nil {
+		if resp != nil {
+			drain(resp)
+		}
+		return nil, err
+	}
+	if refused := c.refusal(resp, t, use); refused != nil {
+		drain(resp)
+		return nil, refused
+	}
+	return resp, nil
+}
+
+func (c *Client) refusal(resp *http.Response, t *Token, use *Use) error {
+	e := &Error{Status: resp.StatusCode, GrantID: t.GrantID, Provider: t.Provider}
+	if resp.Request != nil {
+		e.Op = resp.Request.Method + " " + resp.Request.URL.Host
+	}
+	switch {
+	case resp.StatusCode == http.StatusForbidden && isScopeProblem(resp):
+		challenge := bearerChallenge(resp.Header)
+		e.Kind, e.Missing = ErrScopesMissing, strings.Fields(challenge["scope"])
+		c.reportScopes(resp, t, e.Missing)
+	case resp.StatusCode == http.StatusForbidden && t.ScopeMismatch:
+		e.Kind = ErrScopesMissing
+	case resp.StatusCode == http.StatusUnauthorized && !isScopeProblem(resp):
+		e.Kind = ErrProviderUnauthorized
+	default:
+		return nil
+	}
+	return e
+}
+
+// CheckProvider makes the errors of [Client.Do] of an answer that the vault got
+// in proxy mode, where nobody else looks at it.
+func (c *Client) CheckProvider(resp *http.Response, provider string) error {
+	return c.refusal(resp, &Token{Provider: provider}, nil)
+}
+
+// isScopeProblem reports a challenge that says so (RFC 6750 section 3.1): the
+// token lives.
+func isScopeProblem(resp *http.Response) bool {
+	return bearerChallenge(resp.Header)["error"] == "insufficient_scope"
+}
+
+// reportScopes tells the vault in the background. A report that is lost costs
+// one more refusal of the provider, so there are few at a time and none waits.
+func (c *Client) reportScopes(resp *http.Response, t *Token, missing []string) {
+	if t.GrantID == "" { // the vault saw the answer itself
+		return
+	}
+	select {
+	case c.reports <- struct{}{}:
+	default:
+		return
+	}
+	r := ScopeReport{
+		Missing: missing, WWWAuthenticate: resp.Header.Get("Www-Authenticate"),
+		URL: cutTo(withoutQuery(resp.Request.URL), maxReportedURL), CorrelationID: c.correlationID(),
+	}
+	ctx := context.WithoutCancel(resp.Request.Context())
+	go func() {
+		defer func() { <-c.reports }()
+		if err := c.ReportScopeMismatch(ctx, t.GrantID, r); err != nil {
+			c.cfg.Logger.Warn("missing scopes could not be reported to the vault", zap.Error(err))
+		}
+	}()
+}
+
+// maxReports is how many reports of missing scopes are under way at most.
+const maxReports = 8
+
+// correlationID is random; without randomness it is empty, which harms nobody.
+func (c *Client) correlationID() string {
+	id, _ := c.nonce()
+	return id
+}
+
+// Close waits for what is under way in the background, a few seconds at most.
+func (c *Client) Close() {
+	for range maxReports {
+		c.reports <- struct{}{}
+	}
+	for range maxReports {
+		<-c.reports
+	}
+	for _, rt := range []http.RoundTripper{c.cfg.Vault, c.cfg.Providers} {
+		if t, ok := rt.(interface{ CloseIdleConnections() }); ok {
+			t.CloseIdleConnections()
+		}
+	}
+}
+
+// repeatable returns the request with its body from the beginning, if it can be
+// had.
+func repeatable(req *http.Request) (*http.Request, bool) {
+	if req.Body == nil || req.Body == http.NoBody {
+		return req, true
+	}
+	if req.GetBody == nil {
+		return nil, false
+	}
+	body, err := req.GetBody()
+	if err != nil {
+		return nil, false
+	}
+	out := req.WithContext(req.Context())
+	out.Body = body
+	return out, true
+}
+
+// closing closes the body of a request that is not sent, and returns err.
+func closing(req *http.Request, err error) error {
+	if req.Body != nil {
+		_ = req.Body.Close()
+	}
+	return err
+}
+
+// drain reads a little of a body, so that its connection can be used again, and
+// closes it.
+func drain(resp *http.Response) {
+	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)
+	_ = resp.Body.Close()
+}
+
+// withoutURL takes the URL out of an error: its query may hold a credential.
+func withoutURL(err error) error {
+	var withURL *url.Error
+	if errors.As(err, &withURL) {
+		return withURL.Err
+	}
+	return err
+}
+
+// latency is in whole milliseconds, as the vault wants it.
+func latency(d time.Duration) int64 { return max(0, d.Milliseconds()) }
