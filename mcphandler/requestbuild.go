@@ -31,11 +31,10 @@ func (r *requestTemplate) build(ctx context.Context, values *templateValues) (*h
 	if body != nil {
 		reader = bytes.NewReader(body)
 	}
-	req, err := http.NewRequestWithContext(ctx, r.method, "", reader) // target is parsed and checked
+	req, err := http.NewRequestWithContext(ctx, r.method, target.String(), reader)
 	if err != nil {
-		return nil, &ToolError{Message: "the request could not be built", Cause: errors.New("its method is not valid")}
+		return nil, &ToolError{Message: "the request could not be built", Cause: errors.New("its URL does not parse")}
 	}
-	req.URL, req.Host = target, target.Host
 	req.Header.Set("User-Agent", userAgent)
 	req.Header.Set("Accept", "application/json")
 	if body != nil {

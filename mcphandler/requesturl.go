@@ -76,7 +76,7 @@ func (u *urlTemplate) setAuthority(text string, secure bool) error {
 	case secure && parsed.Scheme != "https" && !isLoopbackName(parsed.Hostname()):
 		return errors.New("the request carries the grant of a provider; accepted is https, or http to a loopback host")
 	}
-	u.scheme, u.host = parsed.Scheme, strings.TrimSuffix(parsed.Host, ":") // an empty port is none
+	u.scheme, u.host = parsed.Scheme, parsed.Host
 	return nil
 }
 
