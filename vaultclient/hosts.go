@@ -22,10 +22,7 @@ func hostAllowed(patterns []string, u *url.URL) bool {
 	if u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) {
 		return false
 	}
-	host, port := strings.TrimSuffix(strings.ToLower(u.Hostname()), "."), u.Port()
-	if port == "" {
-		port = map[string]string{"https": "443", "http": "80"}[u.Scheme]
-	}
+	host, port := strings.TrimSuffix(strings.ToLower(u.Hostname()), "."), portOf(u, u.Scheme)
 	for _, pattern := range patterns {
 		if hostMatches(strings.ToLower(pattern), host, port, u.Scheme) {
 			return true
@@ -34,23 +31,35 @@ func hostAllowed(patterns []string, u *url.URL) bool {
 	return false
 }
 
+// hostMatches compares with a pattern in lower case that checkHostPattern has
+// accepted. It runs at each call, so that it takes the pattern apart without
+// parsing it as a URL again.
 func hostMatches(pattern, host, port, scheme string) bool {
-	want, err := url.Parse("//" + strings.TrimPrefix(pattern, "*."))
-	if err != nil {
-		return false
-	}
-	wantPort := want.Port()
-	if wantPort == "" {
-		wantPort = map[string]string{"https": "443", "http": "80"}[scheme]
-	}
-	if port != wantPort {
+	below, wild := strings.CutPrefix(pattern, "*.")
+	want := url.URL{Host: below}
+	if port != portOf(&want, scheme) {
 		return false
 	}
 	name := strings.TrimSuffix(want.Hostname(), ".")
-	if strings.HasPrefix(pattern, "*.") {
-		return strings.HasSuffix(host, "."+name)
+	if wild {
+		above, ok := strings.CutSuffix(host, name)
+		return ok && strings.HasSuffix(above, ".")
 	}
 	return host == name
+}
+
+// portOf returns the port of u, or the default one of scheme.
+func portOf(u *url.URL, scheme string) string {
+	if port := u.Port(); port != "" {
+		return port
+	}
+	switch scheme {
+	case "https":
+		return "443"
+	case "http":
+		return "80"
+	}
+	return ""
 }
 
 func isASCII(s string) bool {

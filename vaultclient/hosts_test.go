@@ -34,3 +34,18 @@ func FuzzHostAllowed(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkAllows measures what each request to a provider is checked with.
+func BenchmarkAllows(b *testing.B) {
+	p := &Provider{APIHosts: []string{"api.p.example", "*.q.example", "localhost:8001"}}
+	u, err := url.Parse("http://localhost:8001/users/1")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if !p.Allows(u) {
+			b.Fatal("refused")
+		}
+	}
+}
