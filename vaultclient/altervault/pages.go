@@ -107,8 +107,10 @@ func (v grants) Finish(ctx context.Context, l *connect.Link, _ string, state jso
 	result, err := v.cfg.Client.PollConnectSession(ctx, vaultclient.NewSecret(s.Session))
 	switch {
 	case errors.Is(err, alter.ErrConnectDenied):
+		v.cfg.Connected(p.Name, "refused")
 		return notConnected(http.StatusBadRequest, p, "Access was not given. You can try again from your app."), nil
 	case errors.Is(err, alter.ErrConnect):
+		v.cfg.Connected(p.Name, "failed")
 		v.log.Error("connecting an account failed at the vault", zap.String("provider", p.Name), zap.String("user", l.UserID), zap.Error(err))
 		return notConnected(http.StatusBadGateway, p, "The vault did not complete the connection. Try again in a minute; if it stays so, tell whoever runs this server."), nil
 	case err != nil:
@@ -116,6 +118,7 @@ func (v grants) Finish(ctx context.Context, l *connect.Link, _ string, state jso
 	case result.Pending:
 		return notConnected(http.StatusBadRequest, p, "The connection is not finished yet. Open the link from your app once more."), nil
 	}
+	v.cfg.Connected(p.Name, "ok")
 	v.log.Info("account connected", zap.String("provider", p.Name), zap.String("user", l.UserID))
 	return connect.Connected(p.Title), nil
 }

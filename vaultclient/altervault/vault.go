@@ -46,6 +46,10 @@ type Config struct {
 	// Pending remembers approvals that are waited for. Required.
 	Pending Pending
 
+	// Connected is told how a person's connection ended: ok, refused or failed.
+	// It must not block. Optional.
+	Connected func(provider, outcome string)
+
 	// For the pages, as in [connect.Config].
 	Endpoint        func(r *http.Request) string
 	Sealer          connect.Sealer
@@ -107,6 +111,9 @@ func New(cfg Config) (*Vault, error) {
 	}
 	if cfg.Mode == "" {
 		cfg.Mode = ModeAuto
+	}
+	if cfg.Connected == nil {
+		cfg.Connected = func(string, string) {}
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()
