@@ -57,7 +57,7 @@ type saved struct {
 // person is sent.
 func (v grants) Begin(ctx context.Context, l *connect.Link, callback, id string) (string, any, error) {
 	p := v.cfg.Providers[l.Provider]
-	token, err := v.cfg.Tokens.UserToken(ctx, l.UserID)
+	token, err := v.userToken(ctx, l.UserID)
 	if err != nil {
 		return "", nil, err
 	}
@@ -130,7 +130,7 @@ func notConnected(status int, p *vaultclient.Provider, text string) *web.Message
 // list returns a person's grants, as many as one page has, and never those of
 // others or of the app.
 func (v grants) list(ctx context.Context, userID string, f alter.GrantFilter) ([]alter.GrantInfo, error) {
-	token, err := v.cfg.Tokens.UserToken(ctx, userID)
+	token, err := v.userToken(ctx, userID)
 	if err != nil {
 		return nil, err
 	}
@@ -172,7 +172,7 @@ func (v grants) Connections(ctx context.Context, userID string, may func(provide
 // Disconnect implements [connect.Grants]. The vault lets a person end only what
 // is theirs.
 func (v grants) Disconnect(ctx context.Context, userID, provider, id string) error {
-	token, err := v.cfg.Tokens.UserToken(ctx, userID)
+	token, err := v.userToken(ctx, userID)
 	if err != nil {
 		return err
 	}

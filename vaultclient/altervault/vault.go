@@ -133,3 +133,13 @@ func New(cfg Config) (*Vault, error) {
 	}
 	return v, nil
 }
+
+// userToken returns a person's token, and never none: without one the vault would
+// use what belongs to the app.
+func (v *Vault) userToken(ctx context.Context, userID string) (vaultclient.Secret, error) {
+	token, err := v.cfg.Tokens.UserToken(ctx, userID)
+	if err == nil && (token.IsZero() || userID == "") {
+		err = ErrLoginRequired
+	}
+	return token, err
+}
