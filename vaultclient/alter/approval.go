@@ -149,7 +149,11 @@ func (c *Client) AwaitApproval(ctx context.Context, id string, o AwaitApprovalOp
 	var last ApprovalStatus
 	over := &Error{Kind: ErrApprovalTimedOut, Op: "GET /sdk/approvals", ApprovalID: id}
 	err := c.await(ctx, o.AwaitOptions, over, passes, func(ctx context.Context) (bool, error) {
-		s, err := c.ApprovalStatus(ctx, id, pollFor(ctx, MaxApprovalWait))
+		var wait time.Duration
+		if o.Changed == nil || last.State != "" { // the first status is told at once
+			wait = pollFor(ctx, MaxApprovalWait)
+		}
+		s, err := c.ApprovalStatus(ctx, id, wait)
 		if err != nil {
 			return false, err
 		}

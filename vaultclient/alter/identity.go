@@ -74,8 +74,8 @@ func (q *IdentityQuery) body() identityBody {
 	return identityBody{q.Profile, q.UserToken.Reveal(), q.AppUserID}
 }
 
-// ResolveIdentity returns who calls, and for whom: POST /sdk/identity/resolve,
-// key scope identity:read. Errors: [ErrUserTokenRejected], [ErrNoDelegatedGrant],
+// ResolveIdentity returns who calls, and for whom: POST /sdk/identity/resolve.
+// Errors: [ErrUserTokenRejected], [ErrNoDelegatedGrant],
 // [ErrPolicy], [ErrOperator], [ErrRateLimited], [ErrUnavailable].
 func (c *Client) ResolveIdentity(ctx context.Context, q IdentityQuery) (*Identity, error) {
 	k := call{method: http.MethodPost, path: "/sdk/identity/resolve", repeatable: true, body: q.body()}
@@ -134,7 +134,7 @@ type assertBody struct {
 }
 
 // AssertIdentity returns a signed assertion of who calls, and for whom: POST
-// /sdk/identity/assert, key scope identity:assert. Errors: [ErrInvalid] and those
+// /sdk/identity/assert. Errors: [ErrInvalid] and those
 // of [Client.ResolveIdentity].
 func (c *Client) AssertIdentity(ctx context.Context, q IdentityQuery, o AssertionOptions) (*Assertion, error) {
 	if u, err := url.Parse(o.Audience); err != nil || !u.IsAbs() || len(o.Audience) > maxAudience {
