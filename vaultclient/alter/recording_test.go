@@ -152,7 +152,9 @@ const researchBot = "research-bot"
 type step struct {
 	caller  alter.Caller
 	timeout time.Duration
-	do      func(*world) (any, error)
+	// waits between polls; else nothing is waited for, and nothing sent again.
+	waits bool
+	do    func(*world) (any, error)
 }
 
 // world is what a step works with.
@@ -174,11 +176,14 @@ func drive(t *testing.T, name string, s step) *recorded {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := alter.New(alter.Config{
+	cfg := alter.Config{
 		APIKey: vaultclient.NewSecret(v.APIKey()), BaseURL: v.URL, Caller: s.caller, Timeout: s.timeout,
 		Keep: -1, Audit: alter.AuditFull, Queue: queue,
-		Sleep: func(context.Context, time.Duration) error { return errors.New("nothing is sent again") },
-	})
+	}
+	if !s.waits {
+		cfg.Sleep = func(context.Context, time.Duration) error { return errors.New("nothing is sent again") }
+	}
+	c, err := alter.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
