@@ -67,12 +67,40 @@ func TestAwaitApprovalWoken(t *testing.T) {
 	if took := time.Since(started); took > 10*time.Second {
 		t.Errorf("took %s: the long poll was not woken", took)
 	}
+}
+
+// Both questions leave out what else goes with each call.
+func TestApprovalPlain(t *testing.T) {
+	v, _, r := googleVault(t, 1)
+	c := newTestClient(t, Config{BaseURL: v.URL, Caller: Caller{Name: "tools"}})
+	ctx := WithAuditContext(t.Context(), map[string]string{"tool": "x"})
+	got, err := c.Proxy(ctx, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.actorID.Load() == nil {
+		t.Fatal("the fake gave no actor id")
+	}
+	v.Approve(got.Pending.ID)
+	if _, err := c.AwaitApproval(ctx, got.Pending.ID, AwaitApprovalOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	asked := 0
 	for _, call := range v.Calls() {
-		for _, h := range call.Header {
-			if call.Method == http.MethodGet && (h.Name == headerActorID || h.Name == headerContext) {
-				t.Errorf("%s has %s", call.Path, h.Name)
-			}
+		if call.Method != http.MethodGet {
+			continue
 		}
+		asked++
+		sent := http.Header{}
+		for _, h := range call.Header {
+			sent.Add(h.Name, h.Value)
+		}
+		if sent.Get(headerActorID) != "" || sent.Get(headerContext) != "" || sent.Get(headerCaller) != "tools" {
+			t.Errorf("%s: headers %v", call.Path, sent)
+		}
+	}
+	if asked != 2 {
+		t.Errorf("%d questions, want 2", asked)
 	}
 }
 
@@ -170,6 +198,34 @@ func TestApprovalRefusals(t *testing.T) {
 				t.Errorf("approval %q", e.ApprovalID)
 			}
 		})
+	}
+}
+
+// Questions are asked again when their answers were lost.
+func TestApprovalAgain(t *testing.T) {
+	v, c, p := pendingCall(t, 1)
+	v.Approve(p.ID)
+	for _, path := range []string{"/sdk/approvals/" + p.ID, "/sdk/approvals/" + p.ID + "/result"} {
+		v.AddFault(altertest.Fault{Path: path, Cut: altertest.CutDone, Times: 2})
+	}
+	if s, err := c.ApprovalStatus(t.Context(), p.ID, 0); err != nil || s.State != ApprovalExecuted {
+		t.Errorf("status %+v, %v", s, err)
+	}
+	if r, err := c.ApprovalResult(t.Context(), p.ID); err != nil || r.Status != http.StatusOK {
+		t.Errorf("result %+v, %v", r, err)
+	}
+}
+
+// A wait that ended without a word of the vault tells why.
+func TestAwaitApprovalAwayToTheEnd(t *testing.T) {
+	v, c, p := pendingCall(t, 1)
+	v.AddFault(altertest.Fault{Path: "/sdk/approvals/*", Times: -1, Status: 503, Body: json.RawMessage(`{"error":"deploying"}`)})
+	c.cfg.Sleep = sleep
+	o := AwaitApprovalOptions{AwaitOptions: AwaitOptions{Timeout: 1500 * time.Millisecond, Interval: time.Millisecond}}
+	_, err := c.AwaitApproval(t.Context(), p.ID, o)
+	wantKind(t, err, ErrApprovalTimedOut)
+	if !errors.Is(err, ErrUnavailable) {
+		t.Errorf("%v does not tell that the vault was away", err)
 	}
 }
 

@@ -25,9 +25,9 @@ type revokeBody struct {
 }
 
 // RevokeGrant ends a grant and returns since when it is ended: POST
-// /sdk/oauth/grants/{id}/revoke. What is kept of it is dropped. It is not sent
-// again when its answer was lost: the second
-// would find a revoked grant. Errors: [ErrInvalid], [ErrGrantNotFound],
+// /sdk/oauth/grants/{id}/revoke. Its kept tokens are dropped.
+// It is not sent again when its answer was lost: the second would find a revoked
+// grant. Errors: [ErrInvalid], [ErrGrantNotFound],
 // [ErrRefused], [ErrUserTokenRejected], [ErrOperator], [ErrUnavailable].
 func (c *Client) RevokeGrant(ctx context.Context, grantID string, r RevokeOptions) (time.Time, error) {
 	if err := checkGrantID(grantID); err != nil {

@@ -136,6 +136,19 @@ func TestRevokeGrant(t *testing.T) {
 	wantKind(t, err, ErrMalformed)
 }
 
+func TestRevokeGrantDropsTokens(t *testing.T) {
+	v, c := grantsVault(t)
+	id := v.Grants()[0].ID
+	c.keep(tokenKey{1}, &Token{GrantID: id})
+	c.keep(tokenKey{2}, &Token{GrantID: someID})
+	v.AddFault(altertest.Fault{Path: "/sdk/oauth/grants/*/revoke", Cut: altertest.CutDone})
+	_, err := c.RevokeGrant(t.Context(), id, RevokeOptions{})
+	wantKind(t, err, ErrUnavailable)
+	if c.tokens.kept.Contains(tokenKey{1}) || !c.tokens.kept.Contains(tokenKey{2}) {
+		t.Errorf("kept: %d tokens, want that of the other grant", c.tokens.kept.Len())
+	}
+}
+
 func TestMintGrant(t *testing.T) {
 	v, c := grantsVault(t)
 	id := v.Grants()[0].ID
@@ -248,7 +261,11 @@ func TestGrantCallsInvalid(t *testing.T) {
 }
 
 func TestReportScopeMismatch(t *testing.T) {
-	v, c := grantsVault(t)
+	v, _ := grantsVault(t)
+	c := newTestClient(t, Config{BaseURL: v.URL, Caller: Caller{Name: "tools"}})
+	if _, err := c.ListGrants(t.Context(), GrantFilter{}); err != nil || c.actorID.Load() == nil {
+		t.Fatalf("no actor id: %v", err)
+	}
 	id := v.Grants()[0].ID
 	path := "/sdk/grants/" + id + "/report-scope-mismatch"
 	long := strings.Repeat("s", maxReportedScope+1)
@@ -266,6 +283,13 @@ func TestReportScopeMismatch(t *testing.T) {
 		`"api_endpoint":"https://api.example/x","detection_source":"www_authenticate_rfc6750","sdk_correlation_id":"c1"}`
 	if diff := cmp.Diff(want, lastBody(t, v, path)); diff != "" {
 		t.Errorf("body (-want +got):\n%s", diff)
+	}
+	for _, call := range v.Calls() {
+		for _, h := range call.Header {
+			if call.Path == path && h.Name == headerActorID {
+				t.Error("a report has an actor id")
+			}
+		}
 	}
 	wantKind(t, c.ReportScopeMismatch(t.Context(), someID, ScopeReport{URL: "u", CorrelationID: "c"}), ErrGrantNotFound)
 }

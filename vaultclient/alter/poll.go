@@ -60,7 +60,7 @@ func (c *Client) await(
 		if done || err != nil && !survives(err) {
 			return err
 		}
-		if ctx.Err() == nil {
+		if ctx.Err() == nil || answered(err) {
 			last = err
 		}
 		pause := max(o.Interval-c.cfg.Now().Sub(started), waitAsked(err))
@@ -90,6 +90,13 @@ func passes(err error) bool {
 	}
 	// An answer that broke off has a status and a cause.
 	return e.Kind == ErrRateLimited || e.Kind == ErrUnavailable && e.Err != nil
+}
+
+// answered reports whether the vault said something, so that it was not the end
+// of the wait that made a poll fail.
+func answered(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Status != 0
 }
 
 // waitAsked is how long a refusal asks to wait.
