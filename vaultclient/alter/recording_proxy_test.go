@@ -172,25 +172,15 @@ func decided(gates int, decisions ...func(*altertest.Vault, string) bool) step {
 func approvedMeanwhile(w *world) (any, error) {
 	w.grant(altertest.Grant{Gates: 1})
 	p := w.pending(alter.ProxyRequest{Method: http.MethodGet, URL: w.ok("/me")})
-	end := make(chan any, 1)
-	go func() { end <- w.awaited(p.ID, 20*time.Second) }()
-	w.until(func(c altertest.Call) bool { return strings.HasSuffix(c.Path, p.ID) })
-	approve(w.vault, p.ID)
-	return <-end, nil
-}
-
-// until waits for a call to the vault.
-func (w *world) until(is func(altertest.Call) bool) {
-	w.t.Helper()
-	for w.ctx.Err() == nil {
-		for _, c := range w.vault.Calls() {
-			if is(c) {
-				return
-			}
-		}
-		time.Sleep(time.Millisecond)
-	}
-	w.t.Error("the call did not come")
+	decided := make(chan struct{})
+	go func() {
+		defer close(decided)
+		w.until(func(c altertest.Call) bool { return strings.HasSuffix(c.Path, p.ID) })
+		approve(w.vault, p.ID)
+	}()
+	end := w.awaited(p.ID, 20*time.Second)
+	<-decided
+	return end, nil
 }
 
 func approvedCallFails(w *world) (any, error) {
