@@ -114,4 +114,3 @@ func jsonOf(t *testing.T, v any) []byte {
 	}
 	return text
 }
-
