@@ -3,7 +3,6 @@ package alter
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -78,13 +77,6 @@ func (c *Client) do(ctx context.Context, k call) (*answer, error) {
 			return nil, err
 		}
 	}
-}
-
-func (k *call) decode(a *answer, out any) error {
-	if json.Unmarshal(a.body, out) != nil {
-		return k.malformed(a, "the answer is not what the protocol says")
-	}
-	return nil
 }
 
 // malformed reports an answer that breaks the protocol. The answer is not
