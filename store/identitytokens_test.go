@@ -19,7 +19,7 @@ func TestUpgradeToIdentityTokens(t *testing.T) {
 	_, err = db.Realm("realm").UpsertUser(ctx, "alice", "iss", "alice", authserver.Profile{}, at())
 	must(t, "UpsertUser", err)
 	must(t, "Close", db.Close())
-	editFile(t, path, `DROP TABLE identity_tokens; DELETE FROM `+migrationTable+` WHERE version_id > 1`)
+	backToFirstSchema(t, path)
 
 	db, err = OpenSQLite(ctx, path, testOptions())
 	must(t, "OpenSQLite of the first schema", err)
