@@ -134,34 +134,37 @@ func TestAlterLoginExpired(t *testing.T) {
 }
 
 // TestAlterLoginOfAnotherBrowser opens the waiting page of one browser in
-// another: it gets nothing, whoever logs in.
+// another while the person logs in: it gets nothing. What each of page, vault and
+// code is known by differs.
 func TestAlterLoginOfAnotherBrowser(t *testing.T) {
 	v, s := newAlter(t)
 	c, foreign := registered(t, s), newBrowser(t, s, bob)
-	var taken *browser.Stop
-	visit := browser.Visit{Hold: true, Before: func(step string) {
-		if taken != nil || !strings.HasPrefix(step, "GET ") || !strings.HasSuffix(step, "/mcp/login") {
+	var waits *browser.Page
+	stop := open(t, newBrowser(t, s, alice), c.AuthorizeURL(), browser.Visit{Hold: true, Shown: func(p *browser.Page) {
+		if p.Refresh == nil || waits != nil {
 			return
 		}
-		if n := len(v.Calls(signIn)); n != 0 {
-			t.Errorf("%d logins were begun at the vault before the browser asked for one", n)
+		waits = p
+		for name, address := range map[string]string{"the page": p.URL.String(), "where it goes": p.Refresh.String()} {
+			stop := open(t, foreign, address, browser.Visit{Hold: true})
+			if stop.Client || stop.Page.Status != 400 {
+				t.Errorf("%s ends in another browser with %d on %q: %s", name, stop.Page.Status, stop.Page.Title, stop.Page.Text)
+			}
 		}
-		taken = &browser.Stop{}
-	}}
-	mine := newBrowser(t, s, alice)
-	waiting := open(t, mine, c.AuthorizeURL(), visit)
-	if taken == nil || len(waiting.Tabs) != 1 || waiting.Page == nil || waiting.Page.Refresh == nil {
-		t.Fatalf("the login led to no page that waits: way %q", waiting.Way)
-	}
-	for name, address := range map[string]string{
-		"waiting": waiting.Page.Refresh.String(), "the page": strings.TrimSuffix(waiting.Page.Refresh.String(), "&wait="),
-	} {
-		stop := open(t, foreign, address, browser.Visit{Hold: true})
-		if stop.Client || stop.Page.Status != 400 {
-			t.Errorf("%s in another browser ends with %d on %q: %s", name, stop.Page.Status, stop.Page.Title, stop.Page.Text)
+		if polls := v.Calls("/sdk/auth/poll"); len(polls) != 0 {
+			t.Errorf("the other browser led to %d questions to the vault, want none", len(polls))
 		}
+	}})
+	if waits == nil || len(stop.Tabs) != 1 {
+		t.Fatalf("the login led to no page that waits: way %q", stop.Way)
 	}
-	if err := c.Redeem(t.Context(), waiting.URL); err != nil {
+	values := map[string]bool{
+		stop.URL.Query().Get("code"): true, waits.Refresh.Query().Get("state"): true, waits.Tabs[0].Query().Get("state"): true,
+	}
+	if len(values) != 3 || values[""] {
+		t.Errorf("code, waiting page and login page are known by %v, want three values", values)
+	}
+	if err := c.Redeem(t.Context(), stop.URL); err != nil {
 		t.Errorf("redeeming the code of who logged in: %v", err)
 	}
 }

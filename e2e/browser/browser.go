@@ -83,6 +83,9 @@ type Visit struct {
 	// Before, if set, is called before each request, named as in the way: so
 	// that a test can do something while a page is open.
 	Before func(step string)
+	// Shown, if set, is called with each page, before the person does anything
+	// on it.
+	Shown func(page *Page)
 }
 
 // Stop is where a way ended.
@@ -161,6 +164,9 @@ func (b *Browser) follow(ctx context.Context, u *url.URL, v Visit, stop *Stop, t
 		}
 		if err := b.style(ctx, page); err != nil {
 			return fmt.Errorf("page %q at %s: %w", page.Title, next.url.Path, err)
+		}
+		if v.Shown != nil {
+			v.Shown(page)
 		}
 		if err := tabs.open(page); err != nil {
 			return err
