@@ -114,7 +114,7 @@ func FuzzAWSEndpoint(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, host string) {
 		service, region := awsEndpoint(host)
-		if (service == "") != (region == "") || service != "" && (!isAWSLabel(service) || !isAWSRegion(region)) {
+		if (service == "") != (region == "") || service != "" && (!isAWSLabel(strings.ToLower(service)) || !isAWSRegion(region)) {
 			t.Errorf("%q: %q, %q", host, service, region)
 		}
 	})
