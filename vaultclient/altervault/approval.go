@@ -81,7 +81,7 @@ func (a *attempt) call() string {
 func (a *attempt) await(ctx context.Context, id, url string) (*alter.ProxyResult, error) {
 	wait, cancel := ctx, context.CancelFunc(func() {})
 	if a.use.Progress == nil {
-		wait, cancel = context.WithTimeout(ctx, maxPendingWait)
+		wait, cancel = context.WithTimeout(ctx, a.vault.cfg.ApprovalWait)
 	}
 	defer cancel()
 	if a.use.Progress != nil {

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/alter-mcp/caddy-alter-mcp/vaultclient"
 	"github.com/alter-mcp/caddy-alter-mcp/vaultclient/alter"
@@ -195,7 +194,3 @@ func (c *constrained) by(scopes []string) (*alter.Client, error) {
 	c.byList[key] = narrow
 	return narrow, nil
 }
-
-// maxPendingWait is how long a call waits for an approval when the client hears
-// nothing meanwhile. Clients give up a call after a minute.
-const maxPendingWait = 20 * time.Second

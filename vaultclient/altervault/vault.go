@@ -46,6 +46,10 @@ type Config struct {
 	// Pending remembers approvals that are waited for. Required.
 	Pending Pending
 
+	// ApprovalWait is how long a call waits for an approval when the client hears
+	// nothing meanwhile. Default 20 s: clients give up a call after a minute.
+	ApprovalWait time.Duration
+
 	// For the pages, as in [connect.Config].
 	Endpoint        func(r *http.Request) string
 	Sealer          connect.Sealer
@@ -107,6 +111,9 @@ func New(cfg Config) (*Vault, error) {
 	}
 	if cfg.Mode == "" {
 		cfg.Mode = ModeAuto
+	}
+	if cfg.ApprovalWait == 0 {
+		cfg.ApprovalWait = 20 * time.Second
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()
