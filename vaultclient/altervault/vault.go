@@ -49,6 +49,9 @@ type Config struct {
 	// Connected is told how a person's connection ended: ok, refused or failed.
 	// It must not block. Optional.
 	Connected func(provider, outcome string)
+	// ApprovalWait is how long a call waits for an approval when the client hears
+	// nothing meanwhile. Default 20 s: clients give up a call after a minute.
+	ApprovalWait time.Duration
 
 	// For the pages, as in [connect.Config].
 	Endpoint        func(r *http.Request) string
@@ -114,6 +117,9 @@ func New(cfg Config) (*Vault, error) {
 	}
 	if cfg.Connected == nil {
 		cfg.Connected = func(string, string) {}
+	}
+	if cfg.ApprovalWait == 0 {
+		cfg.ApprovalWait = 20 * time.Second
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()
