@@ -65,7 +65,7 @@ func (c *Client) record(req *http.Request, body []byte, t *Token, use *Use) *rec
 		u.Fragment = ""
 		r.wire.URL = u.String()
 		r.wire.RequestHeaders = r.headers(req.Header, func(name string) string { return name })
-		r.wire.RequestBody = requestRecord(req.Header, body)
+		r.wire.RequestBody = requestRecord(req, body)
 	}
 	return r
 }
@@ -118,15 +118,21 @@ func isSensitive(name string) bool {
 	return false
 }
 
-// requestRecord is JSON as such, and any other text as a string.
-func requestRecord(h http.Header, body []byte) any {
+// requestRecord is JSON as such, and any other text as a string. A body may be
+// longer than what was read of it, and its length unknown, which net/http says by
+// zero or less.
+func requestRecord(req *http.Request, body []byte) any {
 	switch {
 	case body == nil:
 		return nil
-	case len(body) > maxRecordBody || !utf8.Valid(body):
+	case len(body) > maxRecordBody && req.ContentLength <= 0:
+		return fmt.Sprintf("<binary body: more than %d bytes>", maxRecordBody)
+	case len(body) > maxRecordBody:
+		return fmt.Sprintf("<binary body: %d bytes>", req.ContentLength)
+	case !utf8.Valid(body):
 		return fmt.Sprintf("<binary body: %d bytes>", len(body))
 	}
-	if media, _, err := mime.ParseMediaType(h.Get("Content-Type")); err == nil && (media == "application/json" || strings.HasSuffix(media, "+json")) && json.Valid(body) {
+	if media, _, err := mime.ParseMediaType(req.Header.Get("Content-Type")); err == nil && (media == "application/json" || strings.HasSuffix(media, "+json")) && json.Valid(body) {
 		return json.RawMessage(body)
 	}
 	return string(body)

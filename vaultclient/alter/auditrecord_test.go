@@ -128,7 +128,7 @@ func TestRecordBodies(t *testing.T) {
 		"text":          {"404", "plain", bodies{"plain", `{"error":"404"}`}},
 		"no text":       {"404", "\xff\xfe", bodies{"<binary body: 2 bytes>", `{"error":"404"}`}},
 		"10,000 bytes":  {"404", strings.Repeat("x", 10_000), bodies{strings.Repeat("x", 10_000), `{"error":"404"}`}},
-		"10,001 bytes":  {"404", strings.Repeat("x", 10_001), bodies{"<binary body: 10001 bytes>", `{"error":"404"}`}},
+		"10,001 bytes":  {"404", strings.Repeat("x", 10_001), bodies{"<binary body: more than 10000 bytes>", `{"error":"404"}`}},
 		"nothing sent":  {"404", "", bodies{"", `{"error":"404"}`}},
 		"a big answer":  {"big", "x", bodies{"x", "<response too large: more than 10000 bytes>"}},
 		"no answer":     {"cut", "x", bodies{"x", "<transport error>"}},

@@ -78,6 +78,22 @@ func setHeader(h http.Header, name, value string) {
 	h.Set(name, value)
 }
 
+// defaultHeader sets a header that is not there. One in another letter case is
+// spelt as net/http knows it, which would add its own.
+func defaultHeader(h http.Header, name, value string) {
+	if _, ok := h[name]; ok {
+		return
+	}
+	for existing, values := range h {
+		if strings.EqualFold(existing, name) {
+			delete(h, existing)
+			h[name] = values
+			return
+		}
+	}
+	h[name] = []string{value}
+}
+
 // setQuery replaces a parameter and leaves the others as they were written.
 func setQuery(raw, name, value string) string {
 	var kept []string

@@ -20,7 +20,7 @@ import (
 const maxURL = 65536
 
 // maxSignedBody bounds a body that is read before it is sent, because a
-// signature or a full record needs it, in bytes.
+// signature needs it, in bytes.
 const maxSignedBody = 10 << 20
 
 // Do sends req to a provider with the grant that use names: retrieve mode. The
@@ -113,8 +113,8 @@ func checkTarget(u *url.URL) error {
 			return invalid("the URL of the request has an invalid port")
 		}
 	}
-	if strings.ContainsAny(u.RawPath, "{}") { // those that are meant are escaped
-		return invalid("the path of the request has braces left: a parameter was not filled in")
+	if strings.ContainsAny(u.RawPath+u.RawQuery, "{}") { // those that are meant are escaped
+		return invalid("the URL of the request has braces left: a parameter was not filled in")
 	}
 	if len(u.String()) > maxURL {
 		return invalid("the URL of the request has more than %d bytes", maxURL)
@@ -124,20 +124,15 @@ func checkTarget(u *url.URL) error {
 
 // send makes one request with a token and records it.
 func (c *Client) send(req *http.Request, t *Token, use *Use) (*http.Response, error) {
-	body, err := c.readBody(req, t)
-	if err != nil {
-		return nil, err
-	}
 	out := req.Clone(req.Context())
 	out.Method, out.Host = method(req), ""
-	if body != nil {
-		setBody(out, body)
-	}
 	if out.Header == nil {
 		out.Header = http.Header{}
 	}
-	if _, ok := out.Header["User-Agent"]; !ok {
-		out.Header.Set("User-Agent", c.cfg.UserAgent)
+	defaultHeader(out.Header, "User-Agent", c.cfg.UserAgent)
+	body, err := c.readBody(out, t)
+	if err != nil {
+		return nil, err
 	}
 	rec := c.record(out, body, t, use)
 	started := c.cfg.Now()
@@ -169,19 +164,31 @@ func setBody(req *http.Request, body []byte) {
 	}
 }
 
-// readBody reads the body where it has to be known before it is sent.
-func (c *Client) readBody(req *http.Request, t *Token) ([]byte, error) {
-	signed := strings.HasPrefix(t.injection.format, awsFormat)
-	if req.Body == nil || req.Body == http.NoBody || !signed && c.cfg.Audit != AuditFull {
+// readBody reads the body where it has to be known before it is sent: all of it
+// for a signature, else as much as a record holds. What was not read is sent
+// after it.
+func (c *Client) readBody(out *http.Request, t *Token) ([]byte, error) {
+	signed, limit := strings.HasPrefix(t.injection.format, awsFormat), maxRecordBody
+	if signed {
+		limit = maxSignedBody
+	}
+	if out.Body == nil || out.Body == http.NoBody || !signed && c.cfg.Audit != AuditFull {
 		return nil, nil
 	}
-	defer req.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(req.Body, maxSignedBody+1))
-	if err != nil {
-		return nil, fmt.Errorf("reading the request: %w", err)
-	}
-	if len(body) > maxSignedBody {
-		return nil, invalid("the body has more than %d bytes", maxSignedBody)
+	body, err := io.ReadAll(io.LimitReader(out.Body, int64(limit)+1))
+	switch {
+	case err != nil:
+		return nil, closing(out, fmt.Errorf("reading the request: %w", err))
+	case len(body) <= limit:
+		_ = out.Body.Close()
+		setBody(out, body)
+	case signed:
+		return nil, closing(out, invalid("the body has more than %d bytes", limit))
+	default:
+		out.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.MultiReader(bytes.NewReader(body), out.Body), out.Body}
 	}
 	return body, nil
 }
@@ -234,7 +241,7 @@ func (c *Client) reportScopes(resp *http.Response, t *Token, missing []string) {
 		return
 	}
 	r := ScopeReport{
-		Missing: missing, WWWAuthenticate: resp.Header.Get("Www-Authenticate"),
+		Missing: missing, WWWAuthenticate: strings.Join(resp.Header.Values("Www-Authenticate"), ", "),
 		URL: cutTo(withoutQuery(resp.Request.URL), maxReportedURL), CorrelationID: c.correlationID(),
 	}
 	ctx := context.WithoutCancel(resp.Request.Context())

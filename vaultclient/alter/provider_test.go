@@ -34,7 +34,7 @@ func TestDoRefusesTargets(t *testing.T) {
 	f := newFlow(t, Config{})
 	for _, u := range []string{
 		"http://api.example.com/", "ftp://localhost/", "https:///x", "https://:443/", "https://u@api.example.com/", "https:opaque",
-		"https://api.example.com:0/", "https://api.example.com:65536/", "https://api.example.com/{id}", "http://localhost.evil.example/",
+		"https://api.example.com:0/", "https://api.example.com:65536/", "https://api.example.com/{id}", "https://api.example.com/?q={q}", "http://localhost.evil.example/",
 		"https://api.example.com/" + strings.Repeat("x", maxURL),
 	} {
 		var closed atomic.Int32
