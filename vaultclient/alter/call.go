@@ -80,15 +80,6 @@ func (c *Client) do(ctx context.Context, k call) (*answer, error) {
 	}
 }
 
-// decode makes a call and reads its JSON answer into out.
-func (c *Client) decode(ctx context.Context, k call, out any) error {
-	a, err := c.do(ctx, k)
-	if err != nil {
-		return err
-	}
-	return k.decode(a, out)
-}
-
 func (k *call) decode(a *answer, out any) error {
 	if json.Unmarshal(a.body, out) != nil {
 		return k.malformed(a, "the answer is not what the protocol says")

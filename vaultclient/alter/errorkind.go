@@ -4,7 +4,7 @@ import "net/http"
 
 // Kind is what went wrong, to be asked with errors.Is. Kinds form a tree: an
 // [ErrGrantExpired] is an [ErrReauthRequired] too.
-type Kind string
+type Kind string //nolint:errname // its values are the errors
 
 // Error implements error.
 func (k Kind) Error() string { return string(k) }
@@ -37,11 +37,11 @@ const (
 	ErrReauthRequired Kind = "the person has to authorize again"
 	// ErrUserTokenRejected: the person's token of the identity provider is no
 	// longer, or not, valid.
-	ErrUserTokenRejected Kind = "user token rejected"
+	ErrUserTokenRejected Kind = "user token rejected" //nolint:gosec // no credential
 	ErrGrantExpired      Kind = "grant expired"
 	ErrGrantRevoked      Kind = "grant revoked"
 	ErrGrantDeleted      Kind = "grant deleted"
-	ErrCredentialRevoked Kind = "credential revoked"
+	ErrCredentialRevoked Kind = "credential revoked" //nolint:gosec // no credential
 	// ErrScopesMissing: the grant lacks [Error.Missing].
 	ErrScopesMissing Kind = "scopes missing"
 	// ErrProviderUnauthorized: the provider refused the token with 401.
@@ -101,7 +101,7 @@ const (
 	ErrConnectConfig    Kind = "connect is not set up"
 	ErrNotDelegable     Kind = "grant not delegable"
 	ErrLabelConflict    Kind = "label taken by a sibling grant"
-	ErrCredentialChoice Kind = "credential id required"
+	ErrCredentialChoice Kind = "credential id required" //nolint:gosec // no credential
 	ErrNotAssignable    Kind = "an end user's credential cannot be assigned"
 	// ErrUnsupported: the vault is too old for the call.
 	ErrUnsupported Kind = "not supported by the vault"

@@ -85,7 +85,7 @@ type Pending interface {
 	SetPendingApproval(ctx context.Context, userID, call, id, url string, until time.Time) error
 }
 
-// ErrLoginRequired: the person has to log in at the identity provider again.
+// ErrLoginRequired says that the person has to log in at the identity provider again.
 var ErrLoginRequired = errors.New("the person has to log in again")
 
 // Vault is the Alter Vault as one endpoint uses it. It is safe for concurrent
