@@ -31,7 +31,7 @@ type AlterIdentity struct {
 	APIKey string `json:"api_key,omitempty"`
 
 	// Where the Alter Vault is; placeholders are allowed. Default: that of
-	// `vault alter`, or `https://backend.alterauth.com`.
+	// `vault alter`; with an API key of its own, as that of `vault alter`.
 	BaseURL string `json:"base_url,omitempty"`
 
 	// The issuer of the app's identity provider; placeholders are allowed. With
@@ -121,6 +121,9 @@ func (i *AlterIdentity) Knows(issuer, _ string) bool {
 	}
 	return !strings.HasPrefix(issuer, "urn:")
 }
+
+// givesTokens implements tokenGiver.
+func (i *AlterIdentity) givesTokens() {}
 
 // Login implements [authserver.Identity].
 func (i *AlterIdentity) Login(w http.ResponseWriter, r *http.Request, l *authserver.Login) (*authserver.Person, error) {
@@ -255,5 +258,6 @@ var (
 	_ caddy.Provisioner     = (*AlterIdentity)(nil)
 	_ caddyfile.Unmarshaler = (*AlterIdentity)(nil)
 	_ identityModule        = (*AlterIdentity)(nil)
+	_ tokenGiver            = (*AlterIdentity)(nil)
 	_ vaultUser             = (*AlterIdentity)(nil)
 )

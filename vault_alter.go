@@ -2,6 +2,7 @@ package altermcp
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/alter-mcp/caddy-alter-mcp/authserver"
+	"github.com/alter-mcp/caddy-alter-mcp/mcphandler"
 	"github.com/alter-mcp/caddy-alter-mcp/vaultclient"
 	"github.com/alter-mcp/caddy-alter-mcp/vaultclient/alter"
 	"github.com/alter-mcp/caddy-alter-mcp/vaultclient/altervault"
@@ -26,7 +28,8 @@ type AlterVault struct {
 	APIKey string `json:"api_key,omitempty"`
 
 	// Where the vault is; placeholders are allowed. https, or http on this
-	// computer. Default: `https://backend.alterauth.com`.
+	// computer. Default: the environment variable ALTER_BASE_URL, as for Alter's
+	// own SDK, or `https://backend.alterauth.com`.
 	BaseURL string `json:"base_url,omitempty"`
 
 	// Who calls, for the vault's record: a label, or the UUID of a managed
@@ -105,7 +108,7 @@ func alterConfig(apiKey, baseURL string) (alter.Config, error) {
 	if err != nil {
 		return alter.Config{}, err
 	}
-	cfg := alter.Config{APIKey: vaultclient.NewSecret(key)}
+	cfg := alter.Config{APIKey: vaultclient.NewSecret(key), BaseURL: os.Getenv("ALTER_BASE_URL")}
 	if baseURL != "" {
 		cfg.BaseURL, err = expandSecret("base_url", baseURL)
 	}
@@ -126,6 +129,9 @@ func oneOf(setting string, value *string, want ...string) error {
 }
 
 func (v *AlterVault) ownsClients() bool { return true }
+
+// checkGrant implements vaultModule.
+func (v *AlterVault) checkGrant(*mcphandler.GrantConfig) error { return nil }
 
 // identityToken implements tokenKeeper.
 func (v *AlterVault) identityToken() authserver.IdentityTokenKind {
