@@ -10,29 +10,6 @@ import (
 	"github.com/alter-mcp/caddy-alter-mcp/authserver"
 )
 
-<<<<<<< HEAD
-=======
-// TestUpgradeToIdentityTokens opens a database of the first schema, with people in
-// it.
-func TestUpgradeToIdentityTokens(t *testing.T) {
-	ctx, path := t.Context(), filepath.Join(t.TempDir(), "alter.db")
-	db, err := OpenSQLite(ctx, path, testOptions())
-	must(t, "OpenSQLite", err)
-	_, err = db.Realm("realm").UpsertUser(ctx, "alice", "iss", "alice", authserver.Profile{}, at())
-	must(t, "UpsertUser", err)
-	must(t, "Close", db.Close())
-	backToFirstSchema(t, path)
-
-	db, err = OpenSQLite(ctx, path, testOptions())
-	must(t, "OpenSQLite of the first schema", err)
-	defer func() { must(t, "Close", db.Close()) }()
-	r := db.Realm("realm")
-	_, err = r.User(ctx, "alice")
-	must(t, "User", err)
-	must(t, "PutIdentityTokens", r.PutIdentityTokens(ctx, &authserver.KeptTokens{UserID: "alice"}))
-}
-
->>>>>>> alter-e2e
 // TestIdentityTokensMadeAnew: a renewal that began before the row was swept does
 // not replace that of a new login.
 func TestIdentityTokensMadeAnew(t *testing.T) {

@@ -171,12 +171,7 @@ func TestMigrationFromTheFirstSchema(t *testing.T) {
 	must(t, "OpenSQLite", err)
 	want := familyFor(t, db.Realm("realm"), "family")
 	must(t, "Close", db.Close())
-<<<<<<< HEAD
-	editFile(t, path, `DROP TABLE audit_spool; DROP TABLE audit_usage; DROP TABLE identity_tokens; DROP TABLE approvals;
-		DELETE FROM `+migrationTable+` WHERE version_id > 1`)
-=======
 	backToFirstSchema(t, path)
->>>>>>> alter-e2e
 
 	r := openTest(t, path).Realm("realm")
 	got, err := r.Family(t.Context(), "family")
