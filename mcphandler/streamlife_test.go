@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -22,7 +23,9 @@ func untilEnd(ctx context.Context, c *Call) (*Result, error) {
 }
 
 // TestSilentStreamIsKeptAlive: no more than 15 s pass without a word, which
-// clients skip.
+// clients skip; and nobody on the way is to hold it back.
+//
+// Security MCP-07.
 func TestSilentStreamIsKeptAlive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newToolFixture(t, func(_ context.Context, c *Call) (*Result, error) {
@@ -250,4 +253,44 @@ func (d *deaf) Write([]byte) (int, error) {
 	d.writes++
 	time.Sleep(time.Until(d.deadline))
 	return 0, errors.New("i/o timeout")
+}
+
+// TestStreamsOfOnePerson: who has as many streams open as one person may have
+// requests is refused another, and others are not.
+//
+// Security HTTP-06.
+func TestStreamsOfOnePerson(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const most = 100
+		goOn := make(chan struct{})
+		f := newToolFixture(t, func(_ context.Context, c *Call) (*Result, error) {
+			if c.Caller.UserID == "u-alice" {
+				c.Progress(Progress{})
+				<-goOn
+			}
+			return TextResult("done"), nil
+		}, func(cfg *Config) { cfg.MaxRequests = most })
+		as := func(person string) *httptest.ResponseRecorder {
+			fields := legacyFields()
+			fields["Authorization"] = "Bearer " + person
+			return f.serve("POST", fields, slowCall(`"progressToken":1`))
+		}
+		var open sync.WaitGroup
+		for range most {
+			open.Go(func() {
+				if w := as("alice"); !strings.Contains(w.Body.String(), `"done"`) {
+					t.Errorf("a stream of alice ends with %q", w.Body)
+				}
+			})
+		}
+		synctest.Wait()
+		if w := as("alice"); w.Code != http.StatusTooManyRequests {
+			t.Errorf("one stream more: status %d, want 429", w.Code)
+		}
+		if w := as("bob"); !strings.Contains(w.Body.String(), `"done"`) {
+			t.Errorf("bob: status %d, body %q", w.Code, w.Body)
+		}
+		close(goOn)
+		open.Wait()
+	})
 }
