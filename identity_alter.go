@@ -31,7 +31,7 @@ type AlterIdentity struct {
 	APIKey string `json:"api_key,omitempty"`
 
 	// Where the Alter Vault is; placeholders are allowed. Default: that of
-	// `vault alter`, or `https://backend.alterauth.com`.
+	// `vault alter`; with an API key of its own, as that of `vault alter`.
 	BaseURL string `json:"base_url,omitempty"`
 
 	// The issuer of the app's identity provider; placeholders are allowed. With

@@ -2,6 +2,7 @@ package altermcp
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -26,7 +27,8 @@ type AlterVault struct {
 	APIKey string `json:"api_key,omitempty"`
 
 	// Where the vault is; placeholders are allowed. https, or http on this
-	// computer. Default: `https://backend.alterauth.com`.
+	// computer. Default: the environment variable ALTER_BASE_URL, as for Alter's
+	// own SDK, or `https://backend.alterauth.com`.
 	BaseURL string `json:"base_url,omitempty"`
 
 	// Who calls, for the vault's record: a label, or the UUID of a managed
@@ -105,7 +107,7 @@ func alterConfig(apiKey, baseURL string) (alter.Config, error) {
 	if err != nil {
 		return alter.Config{}, err
 	}
-	cfg := alter.Config{APIKey: vaultclient.NewSecret(key)}
+	cfg := alter.Config{APIKey: vaultclient.NewSecret(key), BaseURL: os.Getenv("ALTER_BASE_URL")}
 	if baseURL != "" {
 		cfg.BaseURL, err = expandSecret("base_url", baseURL)
 	}

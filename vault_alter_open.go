@@ -101,11 +101,17 @@ func (v *alterVault) close() {
 
 // Send implements vault.
 func (v *alterVault) Send(caller *mcphandler.Caller, need mcphandler.Need, req *http.Request) (*http.Response, error) {
+	var waiting keptApproval
+	if need.Approval != "" {
+		if err := json.Unmarshal([]byte(need.Approval), &waiting); err != nil {
+			return nil, fmt.Errorf("reading the approval of a retry: %w", err)
+		}
+	}
 	resp, err := v.Vault.Send(req, altervault.Use{
 		UserID: caller.UserID, Endpoint: caller.Endpoint, Client: caller.ClientID,
 		Provider: need.Provider, Scopes: need.Scopes, Label: need.Label, Account: need.Account, Agent: need.Agent,
 		Mode: need.Mode, Reason: need.Reason, Constraints: need.Constraints,
-		Tool: need.Tool, Arguments: need.Arguments, Approval: need.Approval, Progress: need.Progress,
+		Tool: need.Tool, Arguments: need.Arguments, Approval: waiting.ID, ApprovalURL: waiting.URL, Progress: need.Progress,
 	})
 	if err != nil {
 		return nil, alterError(err, v.providers[need.Provider])
@@ -124,8 +130,12 @@ func alterError(err error, p *vaultclient.Provider) error {
 	case errors.As(err, &connect):
 		return &mcphandler.ConnectError{Provider: p.Name, Title: p.Title, Reason: connect.Reason, URL: connect.URL}
 	case errors.As(err, &pending):
+		kept, err := json.Marshal(keptApproval{pending.ID, pending.URL})
+		if err != nil {
+			return fmt.Errorf("writing an approval: %w", err)
+		}
 		return &mcphandler.ConnectError{
-			Provider: p.Name, Title: p.Title, Reason: mcphandler.ReasonApprovalRequired, URL: pending.URL, ID: pending.ID,
+			Provider: p.Name, Title: p.Title, Reason: mcphandler.ReasonApprovalRequired, URL: pending.URL, ID: string(kept),
 		}
 	case errors.As(err, &model):
 		return &mcphandler.ToolError{Message: model.Message, Cause: model.Cause}

@@ -171,8 +171,7 @@ func TestMigrationFromTheFirstSchema(t *testing.T) {
 	must(t, "OpenSQLite", err)
 	want := familyFor(t, db.Realm("realm"), "family")
 	must(t, "Close", db.Close())
-	editFile(t, path, `DROP TABLE audit_spool; DROP TABLE audit_usage; DROP TABLE identity_tokens; DROP TABLE approvals;
-		DELETE FROM `+migrationTable+` WHERE version_id > 1`)
+	backToFirstSchema(t, path)
 
 	r := openTest(t, path).Realm("realm")
 	got, err := r.Family(t.Context(), "family")
@@ -183,6 +182,14 @@ func TestMigrationFromTheFirstSchema(t *testing.T) {
 	must(t, "Write", r.AuditSpool("scope").Write(t.Context(), alter.AuditWrite{Add: auditRows("id")}))
 	must(t, "PutIdentityTokens", r.PutIdentityTokens(t.Context(), &authserver.KeptTokens{UserID: "alice"}))
 	must(t, "SetPendingApproval", r.SetPendingApproval(t.Context(), "alice", "call", "1", at()))
+}
+
+// backToFirstSchema makes the database what the first program of all left, with
+// the rows that it knew.
+func backToFirstSchema(t *testing.T, path string) {
+	t.Helper()
+	editFile(t, path, `DROP TABLE audit_spool; DROP TABLE audit_usage; DROP TABLE identity_tokens; DROP TABLE approvals;
+		DELETE FROM `+migrationTable+` WHERE version_id > 1`)
 }
 
 // editFile changes rows of a database as an intruder would, from outside.

@@ -78,9 +78,14 @@ type Visit struct {
 	Decision string
 	// Hold stops at the client's redirect URI without a request to it.
 	Hold bool
+	// Elsewhere is the decision on pages that open in another tab. Default: allow.
+	Elsewhere string
 	// Before, if set, is called before each request, named as in the way: so
 	// that a test can do something while a page is open.
 	Before func(step string)
+	// Shown, if set, is called with each page, before the person does anything
+	// on it.
+	Shown func(page *Page)
 }
 
 // Stop is where a way ended.
@@ -93,6 +98,8 @@ type Stop struct {
 	Page *Page
 	// Way lists the requests in order, without queries.
 	Way []string
+	// Tabs are the ways of the tabs that opened, in order.
+	Tabs []*Stop
 }
 
 // step is one request to come.
@@ -114,16 +121,28 @@ func (b *Browser) Open(ctx context.Context, address string, v Visit) (*Stop, err
 	if v.Decision == "" {
 		v.Decision = "allow"
 	}
+	if v.Elsewhere == "" {
+		v.Elsewhere = "allow"
+	}
 	stop := new(Stop)
+	tabs := newTabs(ctx, b, v.Elsewhere)
+	err = b.follow(ctx, u, v, stop, tabs)
+	var gone error
+	stop.Tabs, gone = tabs.close()
+	return stop, errors.Join(err, gone)
+}
+
+// follow goes the way of one tab.
+func (b *Browser) follow(ctx context.Context, u *url.URL, v Visit, stop *Stop, tabs *tabs) error {
 	seen := make(map[string]int)
 	next := &step{method: http.MethodGet, url: u, site: "none"}
 	for range maxSteps {
 		stop.URL, stop.Client = next.url, !slices.Contains(b.sites, origin(next.url))
 		if err := next.from.mayGo(next.url); err != nil {
-			return stop, err
+			return err
 		}
 		if stop.Client && v.Hold {
-			return stop, nil
+			return nil
 		}
 		stop.Way = append(stop.Way, next.method+" "+origin(next.url)+next.url.Path)
 		if v.Before != nil {
@@ -131,34 +150,46 @@ func (b *Browser) Open(ctx context.Context, address string, v Visit) (*Stop, err
 		}
 		page, redirect, err := b.reach(ctx, next, stop.Client)
 		if err != nil {
-			return stop, fmt.Errorf("%s %s: %w", next.method, next.url.Redacted(), err)
+			return fmt.Errorf("%s %s: %w", next.method, next.url.Redacted(), err)
 		}
 		if redirect != nil {
 			next = redirect
 			continue
 		}
 		if stop.Page = page; stop.Client {
-			return stop, nil
+			return nil
 		}
 		if err := page.check(); err != nil {
-			return stop, fmt.Errorf("page %q at %s: %w", page.Title, next.url.Path, err)
+			return fmt.Errorf("page %q at %s: %w", page.Title, next.url.Path, err)
 		}
 		if err := b.style(ctx, page); err != nil {
-			return stop, fmt.Errorf("page %q at %s: %w", page.Title, next.url.Path, err)
+			return fmt.Errorf("page %q at %s: %w", page.Title, next.url.Path, err)
 		}
-		next, err = page.answer(b.person, v.Decision)
-		if err != nil {
-			return stop, err
+		if v.Shown != nil {
+			v.Shown(page)
 		}
-		if next == nil {
-			return stop, nil
+		if err := tabs.open(page); err != nil {
+			return err
+		}
+		if next, err = b.goOn(page, v.Decision); err != nil || next == nil {
+			return err
 		}
 		key := page.Title + " " + next.url.Path
 		if seen[key]++; seen[key] > 2 {
-			return stop, fmt.Errorf("page %q comes again and again: %s", page.Title, page.Text)
+			return fmt.Errorf("page %q comes again and again: %s", page.Title, page.Text)
 		}
 	}
-	return stop, fmt.Errorf("no end after %d requests: %s", maxSteps, strings.Join(stop.Way, ", "))
+	return fmt.Errorf("no end after %d requests: %s", maxSteps, strings.Join(stop.Way, ", "))
+}
+
+// goOn is the next step from a page: what its form leads to, or where it goes by
+// itself; nil when it stays.
+func (b *Browser) goOn(p *Page, decision string) (*step, error) {
+	next, err := p.answer(b.person, decision)
+	if err != nil || next != nil || p.Refresh == nil {
+		return next, err
+	}
+	return &step{method: http.MethodGet, url: p.Refresh, site: relation(p.URL, p.Refresh)}, nil
 }
 
 // reach does what do does, but has patience with clients: some begin to listen

@@ -21,6 +21,10 @@ type Page struct {
 	// Text is what a person can read, without markup, blanks collapsed.
 	Text  string
 	Forms []*Form
+	// Refresh is where the page goes by itself at once; nil if it stays.
+	Refresh *url.URL
+	// Tabs are the addresses of links that open in another tab.
+	Tabs []*url.URL
 	// Stylesheets are the addresses of the stylesheets.
 	Stylesheets []*url.URL
 
@@ -32,6 +36,13 @@ func parsePage(resp *http.Response, body []byte) (*Page, error) {
 	if !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html") {
 		p.Text = string(body)
 		return p, nil
+	}
+	if refresh, ok := strings.CutPrefix(resp.Header.Get("Refresh"), "0; url="); ok {
+		next, err := p.URL.Parse(refresh)
+		if err != nil {
+			return nil, fmt.Errorf("page refreshes to a malformed address: %w", err)
+		}
+		p.Refresh = next
 	}
 	doc, err := html.Parse(bytes.NewReader(body))
 	if err != nil {
@@ -51,6 +62,15 @@ func parsePage(resp *http.Response, body []byte) (*Page, error) {
 				return nil, fmt.Errorf("stylesheet with a malformed address: %w", err)
 			}
 			p.Stylesheets = append(p.Stylesheets, sheet)
+		case atom.A:
+			if attribute(n, "target") != "_blank" {
+				continue
+			}
+			tab, err := p.URL.Parse(attribute(n, "href"))
+			if err != nil {
+				return nil, fmt.Errorf("link with a malformed address: %w", err)
+			}
+			p.Tabs = append(p.Tabs, tab)
 		case atom.Form:
 			form, err := parseForm(p.URL, n)
 			if err != nil {

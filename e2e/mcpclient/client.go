@@ -121,3 +121,6 @@ func decode(resp *http.Response, body []byte, v any) error {
 	}
 	return nil
 }
+
+// UseSession makes the client send the session id of another one.
+func (c *Client) UseSession(of *Client) { c.session = of.session }

@@ -55,7 +55,7 @@ func (a *attempt) waiting(ctx context.Context) (id, url string, err error) {
 		return "", "", fmt.Errorf("looking for an approval: %w", err)
 	}
 	if a.use.Approval != "" && a.use.Approval != id { // forgotten here, but not by the client
-		return a.use.Approval, "", nil
+		return a.use.Approval, a.use.ApprovalURL, nil
 	}
 	return id, url, nil
 }
@@ -93,7 +93,10 @@ func (a *attempt) await(ctx context.Context, id, url string) (*alter.ProxyResult
 	}
 	result, err := a.client.AwaitApproval(wait, id, alter.AwaitApprovalOptions{Changed: a.tell})
 	switch {
-	case ctx.Err() == nil && errors.Is(err, alter.ErrApprovalTimedOut):
+	case errors.Is(err, alter.ErrApprovalTimedOut):
+		if ctx.Err() != nil { // the client gave up; it may come back
+			return nil, ctx.Err()
+		}
 		return nil, &PendingError{Provider: a.provider.Name, URL: url, ID: id}
 	case err == nil, errors.Is(err, alter.ErrApproval):
 		a.remember(context.WithoutCancel(ctx), "", "", time.Time{})
@@ -141,8 +144,10 @@ func (a *attempt) undone(e *alter.Error) error {
 		return &ModelError{Message: "the call was not approved" + reason, Cause: e}
 	case alter.ErrApprovalExpired:
 		return &ModelError{Message: "nobody approved the call in time; call the tool again to ask once more", Cause: e}
+	case alter.ErrApprovalFailed:
+		return &ModelError{Message: "the call was approved, but the vault could not make it" + reason, Cause: e}
 	}
-	return &ModelError{Message: "the call was approved, but the vault could not make it" + reason, Cause: e}
+	return &ModelError{Message: "the vault does not know the approval any more; call the tool again to ask once more", Cause: e}
 }
 
 // approvalMessage is for the person who looks at the client.

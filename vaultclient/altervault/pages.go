@@ -34,12 +34,12 @@ func (v grants) Provider(name string) (title string, ok bool) {
 func (v grants) Look(ctx context.Context, l *connect.Link) (*connect.State, error) {
 	p := v.cfg.Providers[l.Provider]
 	state := &connect.State{Ask: l.Scopes, Scopes: p.AllScopes(l.Scopes)}
-	list, err := v.list(ctx, l.UserID, alter.GrantFilter{Provider: p.Name, Label: l.Label, Status: "active"})
+	list, err := v.list(ctx, l.UserID, alter.GrantFilter{Provider: p.Name, Label: l.Label, Status: active})
 	if err != nil {
 		return nil, err
 	}
 	for _, g := range list {
-		if g.Label == l.Label {
+		if g.Label == l.Label && !g.NeedsReconnect {
 			state.Connected = true
 			state.Missing = p.Missing(g.Scopes, state.Scopes)
 		}
@@ -139,6 +139,12 @@ func (v grants) list(ctx context.Context, userID string, f alter.GrantFilter) ([
 	return page.Grants, nil
 }
 
+// active is the status of a grant that works.
+const active = "active"
+
+// isOver reports whether a grant is none any more.
+func isOver(g *alter.GrantInfo) bool { return g.Status == "revoked" || g.Status == "deleted" }
+
 // Connections implements [connect.Grants].
 func (v grants) Connections(ctx context.Context, userID string, may func(provider string) bool) ([]web.Connection, error) {
 	stored, err := v.list(ctx, userID, alter.GrantFilter{})
@@ -149,13 +155,13 @@ func (v grants) Connections(ctx context.Context, userID string, may func(provide
 	connected := make(map[string]bool)
 	for _, g := range stored {
 		p := v.cfg.Providers[g.Provider]
-		if p == nil { // of another server of the app
+		if p == nil || isOver(&g) { // of another server of the app, or ended by the person
 			continue
 		}
 		connected[g.Provider] = true
 		out = append(out, web.Connection{
 			Provider: g.Provider, ID: g.ID, Label: g.Label, Title: p.Title, Account: g.Account,
-			Scopes: g.Scopes, Since: g.CreatedAt, Dead: g.Status != "active",
+			Scopes: g.Scopes, Since: g.CreatedAt, Dead: g.Status != active || g.NeedsReconnect,
 		})
 	}
 	for _, name := range slices.Sorted(maps.Keys(v.cfg.Providers)) {

@@ -37,8 +37,9 @@ type Use struct {
 	// from one that is new.
 	Client    string
 	Arguments json.RawMessage
-	// Approval is the id of an approval that the client says it waits for.
-	Approval string
+	// Approval is the id of an approval that the client says it waits for, and
+	// ApprovalURL the page where the person decides.
+	Approval, ApprovalURL string
 	// Progress is told what a call waits for; nil when nobody listens.
 	Progress func(message string)
 }

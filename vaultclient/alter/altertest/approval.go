@@ -215,12 +215,12 @@ func (v *Vault) decide(id, status, reason string) *approval {
 	return a
 }
 
-// approvePage is where a person decides: decision is approve or deny.
+// approvePage is where a person decides: decision is allow or deny.
 func (v *Vault) approvePage(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
 	done, title := false, "Approved"
 	switch r.FormValue("decision") {
-	case "approve":
+	case "allow":
 		done = v.Approve(id)
 	case "deny":
 		done, title = v.Deny(id, r.FormValue("reason")), "Denied"
@@ -228,10 +228,7 @@ func (v *Vault) approvePage(w http.ResponseWriter, r *http.Request) {
 		if !slices.Contains(v.PendingApprovals(), id) {
 			break
 		}
-		page(w, http.StatusOK, "Approve a call", []form{
-			{Button: "Approve", Fields: [][2]string{{"decision", "approve"}}},
-			{Button: "Deny", Fields: [][2]string{{"decision", "deny"}}},
-		})
+		page(w, http.StatusOK, "Approve a call", &form{Allow: "Approve"})
 		return
 	}
 	if !done {

@@ -203,8 +203,8 @@ func (v *Vault) connected(s *connectSession, provider, account string) map[strin
 	return row
 }
 
-// connectPage is where a person agrees: decision is agree, or the code of an
-// error. It goes on to the session's return_url, if there is one.
+// connectPage is where a person agrees: decision is allow, deny, or the code of
+// an error. It goes on to the session's return_url, if there is one.
 func (v *Vault) connectPage(w http.ResponseWriter, r *http.Request) {
 	session := r.FormValue("session")
 	v.mu.Lock()
@@ -222,15 +222,17 @@ func (v *Vault) connectPage(w http.ResponseWriter, r *http.Request) {
 	title := "Connected"
 	switch decision := r.FormValue("decision"); decision {
 	case "":
-		page(w, http.StatusOK, "Connect", []form{
-			{Button: "Agree", Fields: [][2]string{{"session", session}, {"decision", "agree"}, {"account", r.FormValue("account")}}},
-			{Button: "Deny", Fields: [][2]string{{"session", session}, {"decision", "connect_denied"}}},
+		page(w, http.StatusOK, "Connect", &form{
+			Fields: [][2]string{{"session", session}, {"account", r.FormValue("account")}}, Allow: "Agree",
 		})
 		return
-	case "agree":
+	case "allow":
 		v.CompleteConnect(session, ConnectResult{Account: r.FormValue("account")})
 	default:
 		title = "Not connected"
+		if decision == "deny" {
+			decision = "connect_denied"
+		}
 		v.CompleteConnect(session, ConnectResult{Error: decision})
 	}
 	if back != "" {

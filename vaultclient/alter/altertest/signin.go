@@ -97,7 +97,8 @@ func (v *Vault) finishSignIn(session string, finish func(*signIn)) bool {
 }
 
 // loginPage is the identity provider's page. A form or query with user logs in;
-// ttl is in seconds; error ends the session with that code.
+// ttl is in seconds; error ends the session with that code, and so does the
+// decision deny.
 func (v *Vault) loginPage(w http.ResponseWriter, r *http.Request) {
 	session := r.FormValue("state")
 	v.mu.Lock()
@@ -108,7 +109,11 @@ func (v *Vault) loginPage(w http.ResponseWriter, r *http.Request) {
 		page(w, http.StatusBadRequest, "Unknown sign-in", nil)
 		return
 	}
-	if code := r.FormValue("error"); code != "" {
+	code := r.FormValue("error")
+	if r.FormValue("decision") == "deny" {
+		code = "access_denied"
+	}
+	if code != "" {
 		v.FailSignIn(session, code, "the person did not log in")
 		page(w, http.StatusOK, "Sign-in refused", nil)
 		return
@@ -116,16 +121,15 @@ func (v *Vault) loginPage(w http.ResponseWriter, r *http.Request) {
 	if person := r.FormValue("user"); person != "" {
 		seconds, err := strconv.Atoi(r.FormValue("ttl"))
 		if err != nil {
-			seconds = 3600
+			seconds = int(v.config.TokenLife.Seconds())
 		}
 		v.CompleteSignIn(session, person, time.Duration(seconds)*time.Second)
 		page(w, http.StatusOK, "Signed in", nil)
 		return
 	}
-	var forms []form
+	ask := &form{Fields: [][2]string{{"state", session}}, Field: "user", Allow: "Log in"}
 	for _, p := range v.config.People {
-		forms = append(forms, form{Button: "Log in as " + p.Name, Fields: [][2]string{{"state", session}, {"user", p.Name}}})
+		ask.Choices = append(ask.Choices, p.Name)
 	}
-	forms = append(forms, form{Button: "Cancel", Fields: [][2]string{{"state", session}, {"error", "access_denied"}}})
-	page(w, http.StatusOK, "Log in", forms)
+	page(w, http.StatusOK, "Log in", ask)
 }

@@ -38,6 +38,9 @@ type Config struct {
 	Agents []Agent
 	// Grants exist from the start, and again after each Reset and SetStep.
 	Grants []Grant
+	// TokenLife is that of the user tokens of people who log in on the page.
+	// Default: 1 h.
+	TokenLife time.Duration
 	// Now is the vault's clock. Default: time.Now.
 	Now func() time.Time
 	// Window is how far a call's timestamp may be off. Default: 5 minutes.
@@ -117,6 +120,9 @@ func New(config Config) (*Vault, error) {
 	}
 	if config.Now == nil {
 		config.Now = time.Now
+	}
+	if config.TokenLife == 0 {
+		config.TokenLife = time.Hour
 	}
 	if config.Window == 0 {
 		config.Window = 5 * time.Minute

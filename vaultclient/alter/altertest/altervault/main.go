@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/alter-mcp/caddy-alter-mcp/vaultclient/alter/altertest"
 )
@@ -19,16 +20,17 @@ import (
 func main() {
 	listen := flag.String("listen", "127.0.0.1:0", "address, which must be on loopback")
 	agent := flag.String("agent", "research-bot", "name of the managed agent")
+	life := flag.Duration("token-life", time.Hour, "life of the user tokens of people who log in")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *listen, *agent); err != nil {
+	if err := run(ctx, *listen, *agent, *life); err != nil {
 		fmt.Fprintln(os.Stderr, "altervault:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, listen, agent string) error {
+func run(ctx context.Context, listen, agent string, life time.Duration) error {
 	l, err := net.Listen("tcp", listen)
 	if err != nil {
 		return fmt.Errorf("listening: %w", err)
@@ -38,8 +40,8 @@ func run(ctx context.Context, listen, agent string) error {
 		return fmt.Errorf("%s is not on loopback", l.Addr())
 	}
 	v, err := altertest.New(altertest.Config{
-		BaseURL: "http://" + l.Addr().String(),
-		Agents:  []altertest.Agent{{ID: altertest.AgentID(agent), Name: agent}},
+		BaseURL: "http://" + l.Addr().String(), TokenLife: life,
+		Agents: []altertest.Agent{{ID: altertest.AgentID(agent), Name: agent}},
 	})
 	if err != nil {
 		return err
