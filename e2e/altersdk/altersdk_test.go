@@ -1,7 +1,7 @@
 // Package altersdk drives the real Python SDK of the Alter Vault through the
 // fake vault of vaultclient/alter/altertest. What it sends, and what comes of
-// it, is written down in testdata: the measure for a client of our own, and the
-// proof that the fake understands the real one.
+// it, is written down in the fake's testdata: the measure for our own client,
+// whose tests compare, and the proof that the fake understands the real one.
 package altersdk
 
 import (
@@ -26,14 +26,14 @@ import (
 	"github.com/alter-mcp/caddy-alter-mcp/e2e/harness"
 )
 
-var update = flag.Bool("update", false, "write testdata/recording.txt anew")
+var update = flag.Bool("update", false, "write vaultclient/alter/altertest/testdata/python-sdk.txt anew")
 
 const (
 	driveTimeout = 4 * time.Minute
 	maxAnswer    = 32 << 20 // of the fake's controls, in bytes
 )
 
-// recordedStep is a step as testdata has it.
+// recordedStep is a step as the recording has it.
 type recordedStep struct {
 	Step       string            `json:"step"`
 	Outcome    json.RawMessage   `json:"outcome"`
@@ -62,7 +62,11 @@ func TestPythonSDK(t *testing.T) {
 	if len(steps) != len(outcomes) {
 		t.Errorf("%d steps recorded, %d reported", len(steps), len(outcomes))
 	}
-	golden := filepath.Join("testdata", "recording.txt")
+	root, err := harness.Repository()
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden := filepath.Join(root, "vaultclient", "alter", "altertest", "testdata", "python-sdk.txt")
 	if *update {
 		if err := os.WriteFile(golden, b.Bytes(), 0o600); err != nil {
 			t.Fatal(err)

@@ -96,7 +96,7 @@ type shared struct {
 	rate       atomic.Pointer[RateLimit]
 	deprecated sync.Once
 	tokens     *tokens
-	reports    chan struct{} // a place for each report under way
+	background *background
 }
 
 // New checks cfg and returns a client. It sends nothing.
@@ -121,7 +121,7 @@ func New(cfg Config) (*Client, error) {
 	}
 	c := &Client{
 		cfg: cfg, base: base, kind: kind,
-		signer: newSigner(cfg.APIKey.Reveal()), shared: &shared{reports: make(chan struct{}, maxReports)},
+		signer: newSigner(cfg.APIKey.Reveal()), shared: &shared{background: newBackground()},
 	}
 	if c.tokens, err = newTokens(cfg.MaxKept); err != nil {
 		return nil, err
@@ -166,6 +166,12 @@ func (cfg Config) withDefaults() Config {
 	return cfg
 }
 
+// String implements fmt.Stringer: fmt would print the API key.
+func (c *Client) String() string { return "alter client of " + c.base.String() }
+
+// GoString implements fmt.GoStringer, which %#v uses.
+func (c *Client) GoString() string { return "&alter.Client(" + c.base.String() + ")" }
+
 // KeyKind tells what the client's key stands for.
 func (c *Client) KeyKind() KeyKind { return c.kind }
 
@@ -173,14 +179,14 @@ func (c *Client) KeyKind() KeyKind { return c.kind }
 // in clear.
 func parseBaseURL(s string) (*url.URL, error) {
 	u, err := url.Parse(strings.TrimRight(s, "/"))
-	if err != nil || u.Host == "" {
-		return nil, invalid("base URL %q: want https://host", s)
+	if err != nil || u.Hostname() == "" {
+		return nil, invalid("the base URL is none: want https://host") // it may hold a password
 	}
-	if u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
-		return nil, invalid("base URL %q: no user, query or fragment is allowed", u.Redacted())
+	if u.User != nil || strings.ContainsAny(s, "?#") {
+		return nil, invalid("base URL %q: no user, query or fragment is allowed", u.Scheme+"://"+u.Host)
 	}
 	if u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) {
-		return nil, invalid("base URL %q: want https; http is for localhost, 127.0.0.1 and ::1 alone", s)
+		return nil, invalid("base URL %q: want https; http is for localhost, 127.0.0.1 and ::1 alone", cut(s))
 	}
 	return u, nil
 }

@@ -1,9 +1,7 @@
 package alter
 
 import (
-	"fmt"
 	"hash/crc32"
-	"regexp"
 	"strings"
 
 	"github.com/alter-mcp/caddy-alter-mcp/vaultclient"
@@ -26,6 +24,9 @@ const (
 // keyAlphabet is RFC 4648 base32 in lower case, of which API keys are made.
 const keyAlphabet = "abcdefghijklmnopqrstuvwxyz234567"
 
+// keyLegacyAlphabet is what older keys are made of.
+const keyLegacyAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
+
 // CheckAPIKey tells the kind of an API key and finds typing mistakes before
 // anything is sent: `alter_<kind>_<22 characters>_<6 characters>`, where the
 // tail is a CRC-32 of the rest. The error never repeats the key.
@@ -35,19 +36,33 @@ func CheckAPIKey(key vaultclient.Secret) (KeyKind, error) {
 		return "", invalid("the API key is empty")
 	}
 	if rest, ok := strings.CutPrefix(s, "alter_key_"); ok {
-		if !regexp.MustCompile(`^[A-Za-z0-9_-]{40}$`).MatchString(rest) {
+		if len(rest) != 40 || strings.Trim(rest, keyLegacyAlphabet) != "" {
 			return "", invalid("the API key is no valid one: after alter_key_ there are 40 letters, digits, - or _")
 		}
 		return KeyLegacy, nil
 	}
-	parts := regexp.MustCompile(`^alter_([ardp]k)_([a-z2-7]{22})_([a-z2-7]{6})$`).FindStringSubmatch(s)
-	if parts == nil {
+	kind, body, tail, ok := splitKey(s)
+	if !ok {
 		return "", invalid("the API key is no valid one: want alter_rk_…, alter_ak_…, alter_dk_… or alter_pk_…, with 22 and 6 characters after it")
 	}
-	if parts[3] != keyChecksum(parts[1], parts[2]) {
+	if tail != keyChecksum(string(kind), body) {
 		return "", invalid("the API key has a typing mistake: its last six characters do not fit the others")
 	}
-	return KeyKind(parts[1]), nil
+	return kind, nil
+}
+
+// splitKey splits a key of the present form.
+func splitKey(s string) (kind KeyKind, body, tail string, ok bool) {
+	parts := strings.Split(s, "_")
+	if len(parts) != 4 || parts[0] != "alter" {
+		return "", "", "", false
+	}
+	kind, body, tail = KeyKind(parts[1]), parts[2], parts[3]
+	switch kind {
+	case KeyApp, KeyAgent, KeyDerived, KeyPublishable:
+		ok = len(body) == 22 && len(tail) == 6 && strings.Trim(body+tail, keyAlphabet) == ""
+	}
+	return kind, body, tail, ok
 }
 
 // keyChecksum is the CRC-32 of kind and body, five bits at a time from the low
@@ -64,7 +79,7 @@ func keyChecksum(kind, body string) string {
 // checkCallable refuses keys that the vault's API cannot be called with.
 func (k KeyKind) checkCallable() error {
 	if k == KeyPublishable {
-		return fmt.Errorf("%w: a publishable key is for browsers; the vault wants an app or agent key", ErrInvalid)
+		return invalid("a publishable key is for browsers; the vault wants an app or agent key")
 	}
 	return nil
 }

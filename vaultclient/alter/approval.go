@@ -119,10 +119,7 @@ func approvalError(err error, id string) error {
 		return err
 	}
 	e.ApprovalID = id
-	switch {
-	case e.Code == "approval_denied" || e.Code == "approval_expired" || e.Code == "approval_execution_failed":
-		e.Kind = kindOfRest(e.Status, e.Code)
-	case e.Kind == ErrGrantNotFound || e.Kind == ErrGrantDeleted:
+	if e.Kind == ErrGrantNotFound || e.Kind == ErrGrantDeleted {
 		e.Kind = ErrApproval
 	}
 	return err

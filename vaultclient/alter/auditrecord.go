@@ -64,7 +64,7 @@ func (c *Client) record(req *http.Request, body []byte, t *Token, use *Use) *rec
 		u := *req.URL
 		u.Fragment = ""
 		r.wire.URL = u.String()
-		r.wire.RequestHeaders = r.headers(req.Header)
+		r.wire.RequestHeaders = r.headers(req.Header, func(name string) string { return name })
 		r.wire.RequestBody = requestRecord(req.Header, body)
 	}
 	return r
@@ -83,7 +83,7 @@ func (r *record) done(ctx context.Context, resp *http.Response, took time.Durati
 		r.wire.ResponseBody = "<transport error>"
 	case resp != nil:
 		if r.wire.ResponseStatus = resp.StatusCode; full {
-			r.wire.ResponseHeaders = r.headers(resp.Header)
+			r.wire.ResponseHeaders = r.headers(resp.Header, strings.ToLower)
 			r.wire.ResponseBody = responseRecord(resp)
 		}
 	}
@@ -99,11 +99,11 @@ func (r *record) done(ctx context.Context, resp *http.Response, took time.Durati
 }
 
 // headers are those that no credential stands in.
-func (r *record) headers(h http.Header) map[string]string {
+func (r *record) headers(h http.Header, spell func(string) string) map[string]string {
 	out := make(map[string]string, len(h))
 	for name, values := range h {
 		if !isSensitive(name) && !slices.ContainsFunc(r.hidden, func(s string) bool { return strings.EqualFold(s, name) }) {
-			out[strings.ToLower(name)] = strings.Join(values, ", ")
+			out[spell(name)] = strings.Join(values, ", ")
 		}
 	}
 	return out
@@ -132,8 +132,16 @@ func requestRecord(h http.Header, body []byte) any {
 	return string(body)
 }
 
-// responseRecord reads the beginning of an answer and puts it back.
+// responseRecord reads the beginning of an answer and puts it back. It leaves
+// alone what does not end by itself: a stream of events, another protocol.
 func responseRecord(resp *http.Response) any {
+	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	switch {
+	case resp.StatusCode == http.StatusSwitchingProtocols:
+		return ""
+	case media == "text/event-stream":
+		return "<event stream>"
+	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxRecordBody+1))
 	resp.Body = struct {
 		io.Reader

@@ -3,7 +3,6 @@ package alter
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -78,22 +77,6 @@ func (c *Client) do(ctx context.Context, k call) (*answer, error) {
 			return nil, err
 		}
 	}
-}
-
-// decode makes a call and reads its JSON answer into out.
-func (c *Client) decode(ctx context.Context, k call, out any) error {
-	a, err := c.do(ctx, k)
-	if err != nil {
-		return err
-	}
-	return k.decode(a, out)
-}
-
-func (k *call) decode(a *answer, out any) error {
-	if json.Unmarshal(a.body, out) != nil {
-		return k.malformed(a, "the answer is not what the protocol says")
-	}
-	return nil
 }
 
 // malformed reports an answer that breaks the protocol. The answer is not

@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"net/http"
-	"regexp"
 	"strings"
 	"unicode/utf8"
 )
@@ -69,8 +68,8 @@ type auditContextKey struct{}
 
 // WithAuditContext returns a context whose calls tell the vault more for its
 // record, such as {"tool": "list_messages"}. Values replace those of ctx under
-// the same name. At most 20 names of 64 bytes, values of 512 bytes, 4096 in all;
-// a call with more is refused with [ErrInvalid].
+// the same name. At most 20 names of 64 characters, values of 512, and 4096 bytes
+// of ASCII JSON in all; a call with more is refused with [ErrInvalid].
 func WithAuditContext(ctx context.Context, values map[string]string) context.Context {
 	merged := maps.Clone(auditContext(ctx))
 	if merged == nil {
@@ -111,7 +110,23 @@ func contextHeader(values map[string]string) (string, error) {
 
 // isUUID reports whether s is a UUID in its canonical form (RFC 9562 section 4).
 func isUUID(s string) bool {
-	return regexp.MustCompile(`^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$`).MatchString(s)
+	if len(s) != 36 {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		switch i {
+		case 8, 13, 18, 23:
+			if c != '-' {
+				return false
+			}
+		default:
+			if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // rememberActor keeps the id by which the vault knows the caller. The first one

@@ -46,9 +46,12 @@ func (p *challengeParser) next() bool {
 		p.rest = strings.TrimLeft(p.rest, " \t")
 		if !strings.HasPrefix(p.rest, "=") { // the next scheme
 			p.rest = before
-			return strings.ContainsRune(before, ',') || p.stop()
+			return true
 		}
-		p.rest = strings.TrimLeft(p.rest[1:], " \t=") // the padding of a token68 is no value
+		if p.skipPadding() {
+			continue
+		}
+		p.rest = strings.TrimLeft(p.rest[1:], " \t")
 		value, ok := p.value()
 		if !ok {
 			return p.stop()
@@ -57,6 +60,17 @@ func (p *challengeParser) next() bool {
 			p.params[name] = value
 		}
 	}
+}
+
+// skipPadding passes over the end of a token68 (RFC 9110 section 11.2), which may
+// stand in place of parameters: "=" up to the end of the challenge.
+func (p *challengeParser) skipPadding() bool {
+	rest := strings.TrimLeft(strings.TrimLeft(p.rest, "="), " \t")
+	if rest != "" && rest[0] != ',' {
+		return false
+	}
+	p.rest = rest
+	return true
 }
 
 // stop gives up the rest of the field.

@@ -3,7 +3,6 @@ package alter
 import (
 	"encoding/base64"
 	"encoding/json"
-	"fmt"
 	"strings"
 )
 
@@ -49,9 +48,13 @@ func (c *Client) WithConstraints(con Constraints) (*Client, error) {
 	if con.Rule.Type != "json_match" && con.Rule.Type != "content_match" {
 		return nil, invalid("rule type %q: want json_match or content_match", cut(con.Rule.Type))
 	}
-	text, err := json.Marshal(con.Rule)
+	var body map[string]json.RawMessage
+	if json.Unmarshal(con.Rule.Body, &body) != nil || body == nil {
+		return nil, invalid("the rule's body is no JSON object")
+	}
+	text, err := encode(con.Rule)
 	if err != nil {
-		return nil, fmt.Errorf("%w: rule: %w", ErrInvalid, err)
+		return nil, err
 	}
 	if out.rule = base64.RawURLEncoding.EncodeToString(text); len(out.rule) > maxRuleHeader {
 		return nil, invalid("rule of %d bytes: at most %d", len(out.rule), maxRuleHeader)

@@ -15,11 +15,18 @@ const (
 	maxQuotaRetryAfter = 31 * 24 * time.Hour
 )
 
+// maxSeconds is the longest time.Duration in seconds, and a little less.
+const maxSeconds = int64(1) << 33
+
+// maxErrorList bounds the lists of the vault that an [Error] keeps.
+const maxErrorList = 100
+
 // maxErrorText bounds the texts of the vault that an [Error] keeps, in bytes.
 const maxErrorText = 512
 
 // Error is a refusal of the vault, or a call to it that failed. What is not said
-// is empty. It never holds a key or a token.
+// is empty. It never holds a key or a token, unless the vault's own words do.
+// Texts are cut at 512 bytes, lists at 100 entries.
 type Error struct {
 	Kind    Kind
 	Op      string // the call, such as "POST /sdk/token"
@@ -127,7 +134,7 @@ func refusal(op string, status int, header http.Header, body []byte) *Error {
 		AccountGiven: m.flag("account_was_provided"), CandidatesTruncated: m.flag("candidates_truncated"),
 	}
 	if n, ok := m.number("max_session_age_seconds"); ok {
-		e.MaxSessionAge = time.Duration(n) * time.Second
+		e.MaxSessionAge = time.Duration(min(n, maxSeconds)) * time.Second
 	}
 	for _, raw := range m.objects("candidates") {
 		if c := (Candidate{raw.str("grant_id"), raw.str("label"), raw.str("account_identifier"), raw.str("account_display_name")}); c.GrantID != "" {
@@ -221,11 +228,18 @@ func (m members) number(name string) (int64, bool) {
 
 // list returns a list of strings, all or nothing.
 func (m members) list(name string) []string {
-	var l []string
-	if json.Unmarshal(m[name], &l) != nil {
+	var raw []*string
+	if json.Unmarshal(m[name], &raw) != nil {
 		return nil
 	}
-	return l
+	var out []string
+	for _, s := range raw[:min(len(raw), maxErrorList)] {
+		if s == nil {
+			return nil
+		}
+		out = append(out, cut(*s))
+	}
+	return out
 }
 
 func (m members) object(name string) members {
@@ -242,7 +256,7 @@ func (m members) objects(name string) []members {
 		return nil
 	}
 	var out []members
-	for _, r := range raw {
+	for _, r := range raw[:min(len(raw), maxErrorList)] {
 		var inner members
 		if json.Unmarshal(r, &inner) == nil && inner != nil {
 			out = append(out, inner)

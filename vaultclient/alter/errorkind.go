@@ -4,6 +4,8 @@ import "net/http"
 
 // Kind is what went wrong, to be asked with errors.Is. Kinds form a tree: an
 // [ErrGrantExpired] is an [ErrReauthRequired] too.
+//
+//nolint:errname // its values are sentinels, named ErrX as such are; the error type is Error
 type Kind string
 
 // Error implements error.
@@ -37,11 +39,11 @@ const (
 	ErrReauthRequired Kind = "the person has to authorize again"
 	// ErrUserTokenRejected: the person's token of the identity provider is no
 	// longer, or not, valid.
-	ErrUserTokenRejected Kind = "user token rejected"
+	ErrUserTokenRejected Kind = "user token rejected" //nolint:gosec // a text, no credential
 	ErrGrantExpired      Kind = "grant expired"
 	ErrGrantRevoked      Kind = "grant revoked"
 	ErrGrantDeleted      Kind = "grant deleted"
-	ErrCredentialRevoked Kind = "credential revoked"
+	ErrCredentialRevoked Kind = "credential revoked" //nolint:gosec // a text, no credential
 	// ErrScopesMissing: the grant lacks [Error.Missing].
 	ErrScopesMissing Kind = "scopes missing"
 	// ErrProviderUnauthorized: the provider refused the token with 401.
@@ -101,7 +103,7 @@ const (
 	ErrConnectConfig    Kind = "connect is not set up"
 	ErrNotDelegable     Kind = "grant not delegable"
 	ErrLabelConflict    Kind = "label taken by a sibling grant"
-	ErrCredentialChoice Kind = "credential id required"
+	ErrCredentialChoice Kind = "credential id required" //nolint:gosec // a text, no credential
 	ErrNotAssignable    Kind = "an end user's credential cannot be assigned"
 	// ErrUnsupported: the vault is too old for the call.
 	ErrUnsupported Kind = "not supported by the vault"
@@ -133,6 +135,14 @@ func (k Kind) parent() Kind {
 // kindOf maps a refusal of the vault to its kind. code is empty when the body
 // has none.
 func kindOf(status int, code string) Kind {
+	switch code { // of approvals, which come with several statuses
+	case "approval_denied":
+		return ErrApprovalDenied
+	case "approval_expired":
+		return ErrApprovalExpired
+	case "approval_execution_failed":
+		return ErrApprovalFailed
+	}
 	switch status {
 	case http.StatusBadRequest, http.StatusBadGateway:
 		return kindOfBadRequest(status, code)
@@ -157,20 +167,11 @@ func kindOf(status int, code string) Kind {
 	case "app_not_found_for_key":
 		return ErrKeyAppNotFound
 	}
-	return kindOfRest(status, code)
+	return kindOfRest(status)
 }
 
-// kindOfRest is for what the status alone decides, and for approvals, whose
-// codes come with several.
-func kindOfRest(status int, code string) Kind {
-	switch code {
-	case "approval_denied":
-		return ErrApprovalDenied
-	case "approval_expired":
-		return ErrApprovalExpired
-	case "approval_execution_failed":
-		return ErrApprovalFailed
-	}
+// kindOfRest is for what the status alone decides.
+func kindOfRest(status int) Kind {
 	if status >= 500 || status < 400 {
 		return ErrUnavailable
 	}
@@ -189,7 +190,7 @@ func kindOfBadRequest(status int, code string) Kind {
 	case "caller_agent_mismatch":
 		return ErrCallerAgentMismatch
 	}
-	return kindOfRest(status, code)
+	return kindOfRest(status)
 }
 
 func kindOfUnauthorized(code string) Kind {
@@ -236,8 +237,6 @@ func kindOfForbidden(code string) Kind {
 		return ErrStepUpRequired
 	case "redact_discharge_failed":
 		return ErrRedactFailed
-	case "approval_denied", "approval_expired", "approval_execution_failed":
-		return kindOfRest(http.StatusForbidden, code)
 	}
 	return ErrPolicy
 }
@@ -275,7 +274,7 @@ func kindOfConflict(code string) Kind {
 		"binding_hosts_required", "provider_contract_repair_required":
 		return ErrConnectConfig
 	}
-	return kindOfRest(http.StatusConflict, code)
+	return kindOfRest(http.StatusConflict)
 }
 
 func kindOfUnprocessable(code string) Kind {
@@ -285,7 +284,7 @@ func kindOfUnprocessable(code string) Kind {
 	case "secret_template_mismatch":
 		return ErrConnectConfig
 	}
-	return kindOfRest(http.StatusUnprocessableEntity, code)
+	return kindOfRest(http.StatusUnprocessableEntity)
 }
 
 func kindOfTooMany(code string) Kind {

@@ -1,6 +1,7 @@
 package alter
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -14,10 +15,13 @@ import (
 // header of the same name, however spelt, is replaced. body is what will be
 // sent; only AWS signatures look at it.
 func (t *Token) Apply(req *http.Request, body []byte, now time.Time) error {
-	if strings.HasPrefix(t.injection.format, awsFormat) && t.injection.additional != nil {
+	if strings.HasPrefix(t.injection.format, awsFormat) {
 		return t.injection.signAWS(req, body, now)
 	}
 	in := &t.injection
+	if req.Header == nil {
+		req.Header = http.Header{}
+	}
 	setHeader(req.Header, in.header, strings.Replace(in.format, "{token}", in.secret.Reveal(), 1))
 	for _, rule := range in.rules {
 		value := in.value(rule.Source)
@@ -33,6 +37,11 @@ func (t *Token) Apply(req *http.Request, body []byte, now time.Time) error {
 		req.URL = &u
 	}
 	return nil
+}
+
+// same reports whether two hold the same credential.
+func (in *injection) same(other *injection) bool {
+	return in.secret == other.secret && maps.Equal(in.additional, other.additional)
 }
 
 // value is a part of the credential.

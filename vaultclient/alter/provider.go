@@ -2,6 +2,7 @@ package alter
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,49 +33,78 @@ const maxSignedBody = 10 << 20
 // the vault is told. [ErrProviderUnreached] says that the provider did not
 // answer.
 func (c *Client) Do(req *http.Request, use Use) (*http.Response, error) {
-	ctx := req.Context()
-	if err := checkTarget(req.URL); err != nil {
+	if err := c.checkUse(req, &use); err != nil {
 		return nil, closing(req, err)
 	}
-	if err := use.check(); err != nil {
-		return nil, closing(req, err)
-	}
-	t, fresh, err := c.token(ctx, req.Method, req.URL, &use)
+	t, fresh, err := c.token(req.Context(), method(req), req.URL, &use)
 	if err != nil {
 		return nil, closing(req, err)
 	}
 	resp, err := c.send(req, t, &use)
-	if err != nil || resp.StatusCode != http.StatusUnauthorized || isScopeProblem(resp) {
-		return c.judge(resp, err, t, &use)
+	if err != nil {
+		return nil, err
 	}
-	c.forget(req.Method, req.URL, &use, t)
-	if fresh {
-		return c.judge(resp, err, t, &use)
+	if resp.StatusCode == http.StatusUnauthorized && !isScopeProblem(resp) {
+		c.forget(method(req), req.URL, &use, t)
+		if !fresh && canRepeat(req) {
+			return c.doAgain(req, resp, t, &use)
+		}
 	}
-	again, ok := repeatable(req)
-	if !ok {
-		return c.judge(resp, err, t, &use)
-	}
-	other, _, err := c.token(ctx, req.Method, req.URL, &use)
-	if err != nil && !errors.Is(err, ErrUnavailable) {
+	return c.judge(resp, t)
+}
+
+// doAgain answers a 401 to a kept token: the vault may have another by now.
+func (c *Client) doAgain(req *http.Request, resp *http.Response, refused *Token, use *Use) (*http.Response, error) {
+	t, _, err := c.token(req.Context(), method(req), req.URL, use)
+	switch {
+	case errors.Is(err, ErrUnavailable):
+		return c.judge(resp, refused)
+	case err != nil:
 		drain(resp)
 		return nil, err // the vault knows better what is wrong with the grant
-	}
-	if err != nil || other.injection.secret == t.injection.secret {
-		return c.judge(resp, nil, t, &use)
+	case t.injection.same(&refused.injection):
+		c.forget(method(req), req.URL, use, t)
+		return c.judge(resp, refused)
 	}
 	drain(resp)
-	resp, err = c.send(again, other, &use)
-	if err == nil && resp.StatusCode == http.StatusUnauthorized {
-		c.forget(req.Method, req.URL, &use, other)
+	again, err := repeat(req)
+	if err != nil {
+		return nil, err
 	}
-	return c.judge(resp, err, other, &use)
+	if resp, err = c.send(again, t, use); err != nil {
+		return nil, err
+	}
+	if resp.StatusCode == http.StatusUnauthorized && !isScopeProblem(resp) {
+		c.forget(method(req), req.URL, use, t)
+	}
+	return c.judge(resp, t)
 }
+
+// checkUse refuses what could not be sent, or not be recorded, before the vault
+// is asked: what a kept token or another's flight would hide.
+func (c *Client) checkUse(req *http.Request, use *Use) error {
+	if err := checkTarget(req.URL); err != nil {
+		return err
+	}
+	if err := use.check(); err != nil {
+		return err
+	}
+	if use.Caller != nil {
+		if _, err := use.Caller.withType(c.kind); err != nil {
+			return err
+		}
+	}
+	_, err := contextHeader(auditContext(req.Context()))
+	return err
+}
+
+// method is that of a request; an empty one means GET, as in net/http.
+func method(req *http.Request) string { return cmp.Or(req.Method, http.MethodGet) }
 
 // checkTarget refuses a URL to which no credential may go.
 func checkTarget(u *url.URL) error {
 	switch {
-	case u.Host == "" || u.User != nil || u.Opaque != "":
+	case u == nil || u.Hostname() == "" || u.User != nil || u.Opaque != "":
 		return invalid("the URL of the request has no host, or has user information")
 	case u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())):
 		return invalid("the request goes to %s by %s: credentials go by https alone", cut(u.Host), cut(u.Scheme))
@@ -83,7 +113,7 @@ func checkTarget(u *url.URL) error {
 			return invalid("the URL of the request has an invalid port")
 		}
 	}
-	if strings.ContainsAny(u.Path, "{}") {
+	if strings.ContainsAny(u.RawPath, "{}") { // those that are meant are escaped
 		return invalid("the path of the request has braces left: a parameter was not filled in")
 	}
 	if len(u.String()) > maxURL {
@@ -99,9 +129,12 @@ func (c *Client) send(req *http.Request, t *Token, use *Use) (*http.Response, er
 		return nil, err
 	}
 	out := req.Clone(req.Context())
-	out.Host = ""
+	out.Method, out.Host = method(req), ""
 	if body != nil {
-		out.Body = io.NopCloser(bytes.NewReader(body))
+		setBody(out, body)
+	}
+	if out.Header == nil {
+		out.Header = http.Header{}
 	}
 	if _, ok := out.Header["User-Agent"]; !ok {
 		out.Header.Set("User-Agent", c.cfg.UserAgent)
@@ -116,12 +149,24 @@ func (c *Client) send(req *http.Request, t *Token, use *Use) (*http.Response, er
 	}
 	resp, err := c.cfg.Providers.RoundTrip(out)
 	if err != nil {
-		err = &Error{Kind: ErrProviderUnreached, Op: req.Method + " " + req.URL.Host, Err: withoutURL(err)}
+		resp, err = nil, &Error{Kind: ErrProviderUnreached, Op: out.Method + " " + out.URL.Host, Err: withoutURL(err)}
+	} else {
+		resp.Request = req // the one that was sent holds the credential
 	}
-	if recErr := rec.done(req.Context(), resp, c.cfg.Now().Sub(started)); recErr != nil {
+	recErr := rec.done(req.Context(), resp, c.cfg.Now().Sub(started))
+	if recErr != nil && !errors.Is(recErr, ErrAuditFull) { // which the queue itself tells once
 		c.cfg.Logger.Error("a call could not be recorded for the vault", zap.Error(recErr))
 	}
 	return resp, err
+}
+
+// setBody gives req a body that is known in full.
+func setBody(req *http.Request, body []byte) {
+	req.ContentLength = int64(len(body))
+	req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	if req.Body, _ = req.GetBody(); len(body) == 0 {
+		req.Body, req.GetBody = http.NoBody, nil
+	}
 }
 
 // readBody reads the body where it has to be known before it is sent.
@@ -142,24 +187,18 @@ func (c *Client) readBody(req *http.Request, t *Token) ([]byte, error) {
 }
 
 // judge makes an error of an answer that only the person can mend.
-func (c *Client) judge(resp *http.Response, err error, t *Token, use *Use) (*http.Response, error) {
-	if err != nil {
-		if resp != nil {
-			drain(resp)
-		}
-		return nil, err
-	}
-	if refused := c.refusal(resp, t, use); refused != nil {
+func (c *Client) judge(resp *http.Response, t *Token) (*http.Response, error) {
+	if refused := c.refusal(resp, t); refused != nil {
 		drain(resp)
 		return nil, refused
 	}
 	return resp, nil
 }
 
-func (c *Client) refusal(resp *http.Response, t *Token, use *Use) error {
+func (c *Client) refusal(resp *http.Response, t *Token) error {
 	e := &Error{Status: resp.StatusCode, GrantID: t.GrantID, Provider: t.Provider}
 	if resp.Request != nil {
-		e.Op = resp.Request.Method + " " + resp.Request.URL.Host
+		e.Op = method(resp.Request) + " " + resp.Request.URL.Host
 	}
 	switch {
 	case resp.StatusCode == http.StatusForbidden && isScopeProblem(resp):
@@ -179,7 +218,7 @@ func (c *Client) refusal(resp *http.Response, t *Token, use *Use) error {
 // CheckProvider makes the errors of [Client.Do] of an answer that the vault got
 // in proxy mode, where nobody else looks at it.
 func (c *Client) CheckProvider(resp *http.Response, provider string) error {
-	return c.refusal(resp, &Token{Provider: provider}, nil)
+	return c.refusal(resp, &Token{Provider: provider})
 }
 
 // isScopeProblem reports a challenge that says so (RFC 6750 section 3.1): the
@@ -191,12 +230,7 @@ func isScopeProblem(resp *http.Response) bool {
 // reportScopes tells the vault in the background. A report that is lost costs
 // one more refusal of the provider, so there are few at a time and none waits.
 func (c *Client) reportScopes(resp *http.Response, t *Token, missing []string) {
-	if t.GrantID == "" { // the vault saw the answer itself
-		return
-	}
-	select {
-	case c.reports <- struct{}{}:
-	default:
+	if t.GrantID == "" || resp.Request == nil { // the vault saw the answer itself
 		return
 	}
 	r := ScopeReport{
@@ -204,16 +238,12 @@ func (c *Client) reportScopes(resp *http.Response, t *Token, missing []string) {
 		URL: cutTo(withoutQuery(resp.Request.URL), maxReportedURL), CorrelationID: c.correlationID(),
 	}
 	ctx := context.WithoutCancel(resp.Request.Context())
-	go func() {
-		defer func() { <-c.reports }()
+	c.background.report(func() {
 		if err := c.ReportScopeMismatch(ctx, t.GrantID, r); err != nil {
 			c.cfg.Logger.Warn("missing scopes could not be reported to the vault", zap.Error(err))
 		}
-	}()
+	})
 }
-
-// maxReports is how many reports of missing scopes are under way at most.
-const maxReports = 8
 
 // correlationID is random; without randomness it is empty, which harms nobody.
 func (c *Client) correlationID() string {
@@ -221,14 +251,11 @@ func (c *Client) correlationID() string {
 	return id
 }
 
-// Close waits for what is under way in the background, a few seconds at most.
+// Close ends what is under way in the background: token calls at once, reports of
+// missing scopes within 2 seconds. It may be called twice, and closes for all
+// that [Client.WithConstraints] made. A call after it that needs a new token fails.
 func (c *Client) Close() {
-	for range maxReports {
-		c.reports <- struct{}{}
-	}
-	for range maxReports {
-		<-c.reports
-	}
+	c.background.close()
 	for _, rt := range []http.RoundTripper{c.cfg.Vault, c.cfg.Providers} {
 		if t, ok := rt.(interface{ CloseIdleConnections() }); ok {
 			t.CloseIdleConnections()
@@ -236,22 +263,23 @@ func (c *Client) Close() {
 	}
 }
 
-// repeatable returns the request with its body from the beginning, if it can be
-// had.
-func repeatable(req *http.Request) (*http.Request, bool) {
+// canRepeat reports whether the body of a request can be had once more.
+func canRepeat(req *http.Request) bool {
+	return req.Body == nil || req.Body == http.NoBody || req.GetBody != nil
+}
+
+// repeat returns the request with its body from the beginning.
+func repeat(req *http.Request) (*http.Request, error) {
 	if req.Body == nil || req.Body == http.NoBody {
-		return req, true
-	}
-	if req.GetBody == nil {
-		return nil, false
+		return req, nil
 	}
 	body, err := req.GetBody()
 	if err != nil {
-		return nil, false
+		return nil, fmt.Errorf("sending the request again: %w", err)
 	}
 	out := req.WithContext(req.Context())
 	out.Body = body
-	return out, true
+	return out, nil
 }
 
 // closing closes the body of a request that is not sent, and returns err.

@@ -2,7 +2,6 @@ package alter
 
 import (
 	"net/http"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -49,14 +48,23 @@ func rateOf(h http.Header, now time.Time) (RateLimit, bool) {
 }
 
 // parameter returns a whole number of the first item of a structured field,
-// such as q of `"default";q=600;w=60` (RFC 9651).
+// such as q of `"default";q=600;w=60` (RFC 9651). The item's own value is a
+// string, in which nothing counts.
 func parameter(field, name string) (int64, bool) {
-	item, _, _ := strings.Cut(field, ",")
-	m := regexp.MustCompile(`;\s*` + name + `=([0-9]+)\s*(?:;|$)`).FindStringSubmatch(item)
-	if m == nil {
-		return 0, false
+	if rest, ok := strings.CutPrefix(strings.TrimLeft(field, " "), `"`); ok {
+		_, after, ended := strings.Cut(rest, `"`)
+		if !ended {
+			return 0, false
+		}
+		field = after
 	}
-	return digits(m[1])
+	item, _, _ := strings.Cut(field, ",")
+	for part := range strings.SplitSeq(item, ";") {
+		if key, value, ok := strings.Cut(strings.TrimSpace(part), "="); ok && key == name {
+			return digits(value)
+		}
+	}
+	return 0, false
 }
 
 // digits reads a whole number of at most ten digits.

@@ -36,7 +36,8 @@ func sleep(ctx context.Context, d time.Duration) error {
 
 // again decides whether a call that failed is made once more, and when. A call
 // that may have happened is repeated only if that does no harm; one that was
-// refused, or that never left, has not happened.
+// refused, or that never left, has not happened. One that took the whole timeout
+// would only take it again.
 func (k *call) again(err error, tries int) (time.Duration, bool) {
 	var e *Error
 	if tries+1 >= maxTries || !errors.As(err, &e) {
@@ -48,10 +49,14 @@ func (k *call) again(err error, tries int) (time.Duration, bool) {
 		return max(backoff, e.RetryAfter), k.refreshes && e.RetryAfter <= maxWait
 	case e.Kind == ErrRateLimited:
 		return max(e.RetryAfter, backoff/4), e.RetryAfter <= maxWait
-	case e.Status == 0:
-		return backoff / 4, k.repeatable || neverLeft(e.Err)
+	case e.Kind != ErrUnavailable:
+		return 0, false
+	case neverLeft(e.Err):
+		return backoff / 4, true
+	case e.Err != nil: // no answer, or a part of one
+		return backoff / 4, k.repeatable && !errors.Is(e.Err, context.DeadlineExceeded)
 	case e.Status == http.StatusBadGateway, e.Status == http.StatusServiceUnavailable, e.Status == http.StatusGatewayTimeout:
-		return max(e.RetryAfter, backoff/4), k.repeatable && errors.Is(e, ErrUnavailable) && e.RetryAfter <= maxWait
+		return max(e.RetryAfter, backoff/4), k.repeatable && e.RetryAfter <= maxWait
 	}
 	return 0, false
 }
@@ -59,5 +64,5 @@ func (k *call) again(err error, tries int) (time.Duration, bool) {
 // neverLeft reports whether a transport failed before it could send anything.
 func neverLeft(err error) bool {
 	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "dial"
+	return errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect")
 }

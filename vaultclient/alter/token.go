@@ -5,9 +5,9 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/alter-mcp/caddy-alter-mcp/vaultclient"
 )
@@ -55,7 +55,7 @@ type grantBody struct {
 }
 
 func (g *Grant) body() grantBody {
-	return grantBody{g.ID, g.Provider, g.UserToken.Reveal(), g.AppUserID, g.Account, g.Label}
+	return grantBody{strings.ToLower(g.ID), g.Provider, g.UserToken.Reveal(), g.AppUserID, g.Account, g.Label}
 }
 
 // Token is what the vault gives out in retrieve mode: a credential with how it
@@ -74,6 +74,12 @@ type Token struct {
 	injection  injection
 }
 
+// String implements fmt.Stringer: fmt would print the credential.
+func (t Token) String() string { return "token of grant " + t.GrantID }
+
+// GoString implements fmt.GoStringer, which %#v uses.
+func (t Token) GoString() string { return "&alter.Token(" + t.GrantID + ")" }
+
 // injection says how a credential goes into a request.
 type injection struct {
 	secret vaultclient.Secret
@@ -86,9 +92,9 @@ type injection struct {
 
 // injectionRule puts one part of the credential into a header or the query.
 type injectionRule struct {
-	Target string `json:"target"`
-	Key    string `json:"key"`
-	Source string `json:"value_source"`
+	Target string // header or query_param
+	Key    string
+	Source string // token, or additional_credentials.<name>
 }
 
 // tokenRequest asks for a token for one request; the vault decides by method and
@@ -125,10 +131,11 @@ func (c *Client) fetchToken(ctx context.Context, method string, u *url.URL, use 
 		return nil, err
 	}
 	var wire tokenAnswer
-	if err := k.decode(a, &wire); err != nil {
-		return nil, err
+	problem := wire.decode(a.body)
+	if problem == "" {
+		problem = wire.problem()
 	}
-	if problem := wire.problem(); problem != "" {
+	if problem != "" {
 		return nil, k.malformed(a, problem)
 	}
 	return wire.token(c.cfg.Now()), nil
@@ -137,22 +144,58 @@ func (c *Client) fetchToken(ctx context.Context, method string, u *url.URL, use 
 // tokenAnswer is the answer of /sdk/token. What a request would be built from is
 // checked in full before any is.
 type tokenAnswer struct {
-	AccessToken   string            `json:"access_token"`
-	TokenType     *string           `json:"token_type"`
-	ExpiresIn     *int64            `json:"expires_in"`
-	ExpiresAt     *string           `json:"expires_at"`
-	Scopes        []string          `json:"scopes"`
-	GrantID       string            `json:"grant_id"`
-	Provider      string            `json:"provider_id"`
-	Generation    *string           `json:"token_generation"`
-	ScopeMismatch bool              `json:"scope_mismatch"`
-	Header        *string           `json:"injection_header"`
-	Format        *string           `json:"injection_format"`
-	Additional    map[string]string `json:"additional_credentials"`
-	Rules         []json.RawMessage `json:"additional_injections"`
+	AccessToken   string
+	TokenType     string
+	ExpiresIn     *int64
+	ExpiresAt     *string
+	Scopes        []string
+	GrantID       string
+	Provider      string
+	Generation    *string
+	ScopeMismatch bool
+	Header        string
+	Format        string
+	Additional    map[string]string
+	Rules         []json.RawMessage
 
 	rules  []injectionRule
 	expiry time.Time
+}
+
+// decode reads the answer and says what is wrong with it, or "". It is stricter
+// than encoding/json: names count in their own spelling alone, null only where
+// it means something, and text that is no UTF-8 would be another token.
+func (w *tokenAnswer) decode(body []byte) string {
+	var m map[string]json.RawMessage
+	if !utf8.Valid(body) || json.Unmarshal(body, &m) != nil || m == nil {
+		return "the answer is no JSON object"
+	}
+	w.TokenType, w.Header, w.Format = "Bearer", "Authorization", "Bearer {token}"
+	for _, f := range []struct {
+		name     string
+		into     any
+		nullable bool
+	}{
+		{"access_token", &w.AccessToken, false},
+		{"token_type", &w.TokenType, false},
+		{"expires_in", &w.ExpiresIn, true},
+		{"expires_at", &w.ExpiresAt, true},
+		{"scopes", &w.Scopes, false},
+		{"grant_id", &w.GrantID, false},
+		{"provider_id", &w.Provider, false},
+		{"token_generation", &w.Generation, true},
+		{"scope_mismatch", &w.ScopeMismatch, false},
+		{"injection_header", &w.Header, false},
+		{"injection_format", &w.Format, false},
+		{"additional_credentials", &w.Additional, true},
+		{"additional_injections", &w.Rules, true},
+	} {
+		raw, ok := m[f.name]
+		if ok && (json.Unmarshal(raw, f.into) != nil || !f.nullable && string(raw) == "null") {
+			return f.name + " has a wrong type"
+		}
+	}
+	return ""
 }
 
 // Limits of a token answer, in characters or entries.
@@ -162,6 +205,7 @@ const (
 	maxInjectionFormat = 200
 	maxInjections      = 10
 	maxInjectionKey    = 50
+	maxInjectionSource = 100
 	maxInjectionValue  = 8192
 	awsFormat          = "AWS4-HMAC-SHA256"
 )
@@ -173,7 +217,7 @@ func (w *tokenAnswer) problem() string {
 		return "access_token is empty or has line breaks"
 	case !isUUID(w.GrantID):
 		return "grant_id is no canonical UUID"
-	case w.TokenType != nil && (*w.TokenType == "" || !isIdentifier(*w.TokenType)):
+	case w.TokenType == "" || !isIdentifier(w.TokenType):
 		return "token_type is invalid"
 	case !isIdentifier(w.Provider):
 		return "provider_id is invalid"
@@ -197,12 +241,11 @@ func (w *tokenAnswer) problem() string {
 }
 
 func (w *tokenAnswer) injectionProblem() string {
-	header, format := or(w.Header, "Authorization"), or(w.Format, "Bearer {token}")
 	switch {
-	case !isInjectionHeader(header):
+	case !isInjectionHeader(w.Header):
 		return "injection_header is invalid"
-	case len(format) > maxInjectionFormat || hasBreak(format) ||
-		!strings.HasPrefix(format, awsFormat) && !strings.Contains(format, "{token}"):
+	case len(w.Format) > maxInjectionFormat || hasBreak(w.Format) ||
+		!strings.HasPrefix(w.Format, awsFormat) && !strings.Contains(w.Format, "{token}"):
 		return "injection_format is invalid"
 	case len(w.Additional) > maxInjections || len(w.Rules) > maxInjections:
 		return "too many additional credentials or injections"
@@ -224,16 +267,12 @@ func (w *tokenAnswer) injectionProblem() string {
 
 // parseRule reads one injection; members that are not known refuse it.
 func parseRule(raw json.RawMessage) (injectionRule, bool) {
-	var rule injectionRule
-	dec := json.NewDecoder(strings.NewReader(string(raw)))
-	dec.DisallowUnknownFields()
-	if dec.Decode(&rule) != nil {
-		return rule, false
+	var m map[string]string
+	if json.Unmarshal(raw, &m) != nil || len(m) != 3 {
+		return injectionRule{}, false
 	}
-	ok := len(rule.Key) <= maxInjectionHeader &&
-		regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]*$`).MatchString(rule.Key) &&
-		len(rule.Source) <= 100 &&
-		regexp.MustCompile(`^(token|additional_credentials\.[a-z][a-z0-9_]*)$`).MatchString(rule.Source)
+	rule := injectionRule{Target: m["target"], Key: m["key"], Source: m["value_source"]}
+	ok := len(rule.Key) <= maxInjectionHeader && isName(rule.Key, "_-") && isSource(rule.Source)
 	switch rule.Target {
 	case "header":
 		return rule, ok && !isForbiddenHeader(rule.Key)
@@ -249,7 +288,7 @@ func (w *tokenAnswer) token(now time.Time) *Token {
 		ScopeMismatch: w.ScopeMismatch, generation: or(w.Generation, ""),
 		injection: injection{
 			secret: vaultclient.NewSecret(w.AccessToken),
-			header: or(w.Header, "Authorization"), format: or(w.Format, "Bearer {token}"), rules: w.rules,
+			header: w.Header, format: w.Format, rules: w.rules,
 		},
 	}
 	if w.ExpiresIn != nil {
@@ -267,7 +306,27 @@ func (w *tokenAnswer) token(now time.Time) *Token {
 }
 
 func isInjectionHeader(s string) bool {
-	return len(s) <= maxInjectionHeader && regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]*$`).MatchString(s) && !isForbiddenHeader(s)
+	return len(s) <= maxInjectionHeader && isName(s, "-") && !isForbiddenHeader(s)
+}
+
+// isName reports whether s is a letter, and then letters, digits and others.
+func isName(s, others string) bool {
+	for i, r := range s {
+		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+		if !letter && (i == 0 || (r < '0' || r > '9') && !strings.ContainsRune(others, r)) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// isSource reports whether s names a part of the credential.
+func isSource(s string) bool {
+	name, ok := strings.CutPrefix(s, "additional_credentials.")
+	if !ok {
+		return s == "token"
+	}
+	return len(s) <= maxInjectionSource && isName(name, "_") && strings.ToLower(name) == name
 }
 
 // isForbiddenHeader reports whether a credential must not go into a header:

@@ -78,7 +78,9 @@ func (c *Client) token(ctx context.Context, method string, u *url.URL, use *Use)
 // when one of them leaves, for the others' sake.
 func (c *Client) flight(ctx context.Context, key tokenKey, method string, u *url.URL, use *Use) (*Token, error) {
 	done := c.tokens.flights.DoChan(string(key[:]), func() (any, error) {
-		detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.cfg.Timeout)
+		detached, end := c.background.detach(ctx)
+		defer end()
+		detached, cancel := context.WithTimeout(detached, c.cfg.Timeout)
 		defer cancel()
 		t, err := c.fetchToken(detached, method, u, use)
 		if err == nil {

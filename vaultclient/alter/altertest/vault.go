@@ -136,10 +136,12 @@ func New(config Config) (*Vault, error) {
 		}
 	}
 	v := &Vault{
-		URL:     strings.TrimSuffix(config.BaseURL, "/"),
-		config:  config,
-		idpKey:  key,
-		own:     &http.Client{Timeout: 10 * time.Second},
+		URL:    strings.TrimSuffix(config.BaseURL, "/"),
+		config: config,
+		idpKey: key,
+		// On a connection that was used before, net/http would repeat a GET that
+		// the provider cut off, and one call would be two hits.
+		own:     &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}},
 		changed: make(chan struct{}),
 	}
 	v.mux = v.routes()
