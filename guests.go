@@ -48,6 +48,18 @@ type vaultUser interface {
 	UseVault(v vaultModule) error
 }
 
+// tokenGiver is an identity whose logins leave a token of an identity provider,
+// by which a vault may know people.
+type tokenGiver interface {
+	givesTokens()
+}
+
+// grantUser is a tool that says which grant its requests carry.
+type grantUser interface {
+	ToolName() string
+	GrantNeeds() *mcphandler.GrantConfig
+}
+
 // upstreamUser is a tool that makes requests. It is given the way to send them
 // before it is described.
 type upstreamUser interface {
@@ -95,6 +107,10 @@ func (h *Handler) loadGuests(ctx caddy.Context) error {
 	if err := h.loadIdentity(ctx); err != nil {
 		return err
 	}
+	if _, gives := g.identity.(tokenGiver); !gives && needsTokens(g.vault) {
+		return errors.New("the vault knows people by a token of an identity provider, which this identity has none of; " +
+			"use identity alter or identity oidc, of the same identity provider as the vault's app")
+	}
 	if user, ok := g.identity.(vaultUser); ok {
 		if err := user.UseVault(g.vault); err != nil {
 			return err
@@ -104,6 +120,11 @@ func (h *Handler) loadGuests(ctx caddy.Context) error {
 		return err
 	}
 	return h.loadTools(ctx)
+}
+
+func needsTokens(v vaultModule) bool {
+	_, keeps := v.(tokenKeeper)
+	return keeps
 }
 
 func (h *Handler) loadIdentity(ctx caddy.Context) error {
@@ -232,6 +253,11 @@ func (h *Handler) prepareTool(mod any) (mcphandler.Tool, error) {
 		}
 		if name := user.NeededProvider(); name != "" && h.guests.providers[name] == nil {
 			return nil, fmt.Errorf("tool %q: provider %q is not declared; there %s", user.ToolName(), name, known(h.guests.providers))
+		}
+	}
+	if user, ok := mod.(grantUser); ok {
+		if err := h.guests.vault.checkGrant(user.GrantNeeds()); err != nil {
+			return nil, fmt.Errorf("tool %q: %w", user.ToolName(), err)
 		}
 	}
 	if user, ok := mod.(upstreamUser); ok {

@@ -122,6 +122,9 @@ func (i *AlterIdentity) Knows(issuer, _ string) bool {
 	return !strings.HasPrefix(issuer, "urn:")
 }
 
+// givesTokens implements tokenGiver.
+func (i *AlterIdentity) givesTokens() {}
+
 // Login implements [authserver.Identity].
 func (i *AlterIdentity) Login(w http.ResponseWriter, r *http.Request, l *authserver.Login) (*authserver.Person, error) {
 	return i.identity.Login(w, r, l)
@@ -255,5 +258,6 @@ var (
 	_ caddy.Provisioner     = (*AlterIdentity)(nil)
 	_ caddyfile.Unmarshaler = (*AlterIdentity)(nil)
 	_ identityModule        = (*AlterIdentity)(nil)
+	_ tokenGiver            = (*AlterIdentity)(nil)
 	_ vaultUser             = (*AlterIdentity)(nil)
 )

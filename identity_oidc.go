@@ -127,6 +127,9 @@ func (i *OIDCIdentity) OpenToTheWorld() bool {
 // FormTargets tells authserver where a form leads when a login follows.
 func (i *OIDCIdentity) FormTargets() []string { return i.identity.FormTargets() }
 
+// givesTokens implements tokenGiver.
+func (i *OIDCIdentity) givesTokens() {}
+
 // Login implements [authserver.Identity].
 func (i *OIDCIdentity) Login(w http.ResponseWriter, r *http.Request, l *authserver.Login) (*authserver.Person, error) {
 	return i.identity.Login(w, r, l)
@@ -199,6 +202,7 @@ var (
 	_ caddyfile.Unmarshaler = (*OIDCIdentity)(nil)
 	_ identityModule        = (*OIDCIdentity)(nil)
 	_ openIdentity          = (*OIDCIdentity)(nil)
+	_ tokenGiver            = (*OIDCIdentity)(nil)
 
 	_ authserver.TokenRenewer = (*OIDCIdentity)(nil)
 )

@@ -31,6 +31,7 @@ type collectors struct {
 	refreshReuses prometheus.Counter
 	connects      *prometheus.CounterVec
 	renewals      *prometheus.CounterVec
+	audit         *auditQueues
 }
 
 func newCollectors() *collectors {
@@ -50,6 +51,7 @@ func newCollectors() *collectors {
 		}),
 		connects: counter("connects_total", "Connections of accounts at providers.", "provider", "outcome"),
 		renewals: counter("grant_renewals_total", "Renewals of grants at providers.", "provider", "outcome"),
+		audit:    newAuditQueues(),
 	}
 }
 
@@ -57,7 +59,7 @@ func newCollectors() *collectors {
 // are there already is no error.
 func (c *collectors) register(registry prometheus.Registerer) error {
 	for _, one := range []prometheus.Collector{
-		c.toolCalls, c.toolDurations, c.registrations, c.logins, c.tokens, c.refreshReuses, c.connects, c.renewals,
+		c.toolCalls, c.toolDurations, c.registrations, c.logins, c.tokens, c.refreshReuses, c.connects, c.renewals, c.audit,
 	} {
 		var twice prometheus.AlreadyRegisteredError
 		if err := registry.Register(one); err != nil && !errors.As(err, &twice) {

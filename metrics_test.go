@@ -33,6 +33,12 @@ func TestMetrics(t *testing.T) {
 	c.countAuth(authserver.Event{Kind: authserver.EventRefreshReuse, Outcome: "ok"})
 	c.countVault(local.Event{Kind: local.EventRenewal, Provider: "mail", Outcome: "refused"})
 	want := []string{
+		"caddy_alter_mcp_audit_oldest_seconds 0",
+		`caddy_alter_mcp_audit_records_total{outcome="dropped"} 0`,
+		`caddy_alter_mcp_audit_records_total{outcome="failed"} 0`,
+		`caddy_alter_mcp_audit_records_total{outcome="refused"} 0`,
+		`caddy_alter_mcp_audit_records_total{outcome="sent"} 0`,
+		"caddy_alter_mcp_audit_waiting 0",
 		`caddy_alter_mcp_grant_renewals_total{outcome="refused",provider="mail"} 1`,
 		`caddy_alter_mcp_refresh_reuses_total 1`,
 		`caddy_alter_mcp_token_requests_total{grant_type="refresh_token",outcome="ok"} 1`,

@@ -15,6 +15,8 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/alter-mcp/caddy-alter-mcp/vaultclient/alter/altertest"
 )
 
 const oneEndpoint = "http://localhost:PORT {\nalter_mcp {\n" + identityAlice + "}\n}\n"
@@ -289,10 +291,11 @@ func TestExamples(t *testing.T) {
 	} {
 		t.Setenv(name, aliceHash)
 	}
+	t.Setenv("ALTER_API_KEY", altertest.DefaultAPIKey)
 	dir := t.TempDir()
 	t.Setenv("XDG_DATA_HOME", dir)
 	examples := map[string]string{"README.md": shortestCaddyfile(t)}
-	for _, file := range []string{"Caddyfile.example", "demo/Caddyfile"} {
+	for _, file := range []string{"Caddyfile.example", "demo/Caddyfile", "docs/examples/gmail.Caddyfile"} {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

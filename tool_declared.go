@@ -82,6 +82,9 @@ func (t *DeclaredTool) ToolName() string { return t.Name }
 // NeededProvider implements providerUser.
 func (t *DeclaredTool) NeededProvider() string { return t.Provider }
 
+// GrantNeeds implements grantUser.
+func (t *DeclaredTool) GrantNeeds() *mcphandler.GrantConfig { return &t.GrantConfig }
+
 // ToolRules implements ruledTool.
 func (t *DeclaredTool) ToolRules() *Rules { return &t.Rules }
 
@@ -107,6 +110,7 @@ var (
 	_ mcphandler.Tool       = (*DeclaredTool)(nil)
 	_ upstreamUser          = (*DeclaredTool)(nil)
 	_ providerUser          = (*DeclaredTool)(nil)
+	_ grantUser             = (*DeclaredTool)(nil)
 	_ ruledTool             = (*DeclaredTool)(nil)
 	_ targetedTool          = (*DeclaredTool)(nil)
 )

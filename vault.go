@@ -21,6 +21,8 @@ type vaultModule interface {
 	// ownsClients says that the OAuth clients at the providers are the vault's
 	// own, and not the operator's.
 	ownsClients() bool
+	// checkGrant refuses what a tool says of its grant and this vault cannot do.
+	checkGrant(g *mcphandler.GrantConfig) error
 	// open begins to serve an endpoint. It reaches for nothing yet.
 	open(house *vaultHouse) (vault, error)
 }

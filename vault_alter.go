@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/alter-mcp/caddy-alter-mcp/authserver"
+	"github.com/alter-mcp/caddy-alter-mcp/mcphandler"
 	"github.com/alter-mcp/caddy-alter-mcp/vaultclient"
 	"github.com/alter-mcp/caddy-alter-mcp/vaultclient/alter"
 	"github.com/alter-mcp/caddy-alter-mcp/vaultclient/altervault"
@@ -128,6 +129,9 @@ func oneOf(setting string, value *string, want ...string) error {
 }
 
 func (v *AlterVault) ownsClients() bool { return true }
+
+// checkGrant implements vaultModule.
+func (v *AlterVault) checkGrant(*mcphandler.GrantConfig) error { return nil }
 
 // identityToken implements tokenKeeper.
 func (v *AlterVault) identityToken() authserver.IdentityTokenKind {

@@ -47,7 +47,8 @@ func (v *AlterVault) open(h *vaultHouse) (vault, error) {
 	out := &alterVault{client: client, queue: cfg.Queue, log: h.logger}
 	out.Vault, err = altervault.New(altervault.Config{
 		Client: client, Mode: v.Mode, Providers: h.providers, Tokens: userTokens{h.auth}, Pending: pendingApprovals{h.realm},
-		Endpoint: endpointOf, Sealer: h.state.sealer, Browser: h.browser(), Pages: h.pages, Once: h.realm,
+		Connected: func(provider, outcome string) { metrics.connects.WithLabelValues(provider, outcome).Inc() },
+		Endpoint:  endpointOf, Sealer: h.state.sealer, Browser: h.browser(), Pages: h.pages, Once: h.realm,
 		LinkLifetime: h.lifetime, Logger: h.logger,
 	})
 	if err != nil {
@@ -81,11 +82,14 @@ type alterVault struct {
 func (v *alterVault) start() {
 	ctx, stop := context.WithCancel(context.Background())
 	v.stop, v.done = stop, make(chan struct{})
+	if v.queue == nil {
+		close(v.done)
+		return
+	}
+	metrics.audit.add(v.queue)
 	go func() {
 		defer close(v.done)
-		if v.queue == nil {
-			return
-		}
+		defer metrics.audit.remove(v.queue)
 		if err := v.queue.Run(ctx, v.client); err != nil {
 			v.log.Error("records for the vault's audit were not all kept", zap.Error(err))
 		}

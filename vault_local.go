@@ -1,6 +1,7 @@
 package altermcp
 
 import (
+	"fmt"
 	"net/http"
 
 	"github.com/caddyserver/caddy/v2"
@@ -43,6 +44,26 @@ func (v *LocalVault) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 
 func (v *LocalVault) ownsClients() bool { return false }
 
+// checkGrant implements vaultModule: a label tells a person's grants apart, all
+// else is of a vault that is a service.
+func (v *LocalVault) checkGrant(g *mcphandler.GrantConfig) error {
+	for _, s := range []struct {
+		name string
+		set  bool
+	}{
+		{"account", g.Account != ""},
+		{"agent", g.Agent != ""},
+		{"mode", g.Mode != ""},
+		{"reason", g.Reason != ""},
+		{"constraints", len(g.Constraints) > 0},
+	} {
+		if s.set {
+			return fmt.Errorf("%s: vault local has no such thing, only vault alter; to tell a person's accounts apart use label", s.name)
+		}
+	}
+	return nil
+}
+
 func (v *LocalVault) open(h *vaultHouse) (vault, error) {
 	vault, err := local.New(local.Config{
 		Endpoint: endpointOf, Providers: h.providers, Store: h.realm, Sealer: h.state.sealer,
@@ -71,7 +92,7 @@ func (v *localVault) close() {}
 // Send implements vault.
 func (v *localVault) Send(caller *mcphandler.Caller, need mcphandler.Need, req *http.Request) (*http.Response, error) {
 	transport := v.transports[need.Provider]
-	grant := vaultclient.Request{UserID: caller.UserID, Provider: need.Provider, Scopes: need.Scopes}
+	grant := vaultclient.Request{UserID: caller.UserID, Provider: need.Provider, Label: need.Label, Scopes: need.Scopes}
 	resp, err := transport.Send(req, grant)
 	if err != nil {
 		return nil, vaultError(err, transport.Provider, func() (string, error) { return v.ConnectURL(caller.Endpoint, grant) })

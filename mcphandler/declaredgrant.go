@@ -11,7 +11,8 @@ import (
 // the vault is to use it. All of it needs a provider; what the vault of the
 // endpoint cannot do is refused.
 type GrantConfig struct {
-	// The label of the grant, to tell several of a person at the provider apart.
+	// The label of the grant, to tell several of a person at the
+	// provider apart. At most 64 bytes.
 	Label string `json:"label,omitempty"`
 
 	// The account at the provider whose grant is meant, such as an e-mail
@@ -35,6 +36,9 @@ type GrantConfig struct {
 	Constraints []string `json:"constraints,omitempty"`
 }
 
+// maxLabel bounds the label of a grant, in bytes.
+const maxLabel = 64
+
 // Modes of a [GrantConfig].
 const (
 	GrantModeAuto     = "auto"
@@ -55,6 +59,9 @@ func (g *GrantConfig) check(provider string) error {
 		return errors.New("label, account, agent, mode, reason and constraints: accepted only with provider")
 	case g.Mode != "" && !slices.Contains([]string{GrantModeAuto, GrantModeRetrieve, GrantModeProxy}, g.Mode):
 		return fmt.Errorf("mode %q: accepted are auto, retrieve and proxy", g.Mode)
+	}
+	if len(g.Label) > maxLabel {
+		return fmt.Errorf("label: accepted are at most %d bytes", maxLabel)
 	}
 	for _, s := range g.Constraints {
 		if s == "" || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || r == ',' }) {

@@ -57,7 +57,7 @@ type saved struct {
 // person is sent.
 func (v grants) Begin(ctx context.Context, l *connect.Link, callback, id string) (string, any, error) {
 	p := v.cfg.Providers[l.Provider]
-	token, err := v.cfg.Tokens.UserToken(ctx, l.UserID)
+	token, err := v.userToken(ctx, l.UserID)
 	if err != nil {
 		return "", nil, err
 	}
@@ -107,8 +107,10 @@ func (v grants) Finish(ctx context.Context, l *connect.Link, _ string, state jso
 	result, err := v.cfg.Client.PollConnectSession(ctx, vaultclient.NewSecret(s.Session))
 	switch {
 	case errors.Is(err, alter.ErrConnectDenied):
+		v.cfg.Connected(p.Name, "refused")
 		return notConnected(http.StatusBadRequest, p, "Access was not given. You can try again from your app."), nil
 	case errors.Is(err, alter.ErrConnect):
+		v.cfg.Connected(p.Name, "failed")
 		v.log.Error("connecting an account failed at the vault", zap.String("provider", p.Name), zap.String("user", l.UserID), zap.Error(err))
 		return notConnected(http.StatusBadGateway, p, "The vault did not complete the connection. Try again in a minute; if it stays so, tell whoever runs this server."), nil
 	case err != nil:
@@ -116,6 +118,7 @@ func (v grants) Finish(ctx context.Context, l *connect.Link, _ string, state jso
 	case result.Pending:
 		return notConnected(http.StatusBadRequest, p, "The connection is not finished yet. Open the link from your app once more."), nil
 	}
+	v.cfg.Connected(p.Name, "ok")
 	v.log.Info("account connected", zap.String("provider", p.Name), zap.String("user", l.UserID))
 	return connect.Connected(p.Title), nil
 }
@@ -127,7 +130,7 @@ func notConnected(status int, p *vaultclient.Provider, text string) *web.Message
 // list returns a person's grants, as many as one page has, and never those of
 // others or of the app.
 func (v grants) list(ctx context.Context, userID string, f alter.GrantFilter) ([]alter.GrantInfo, error) {
-	token, err := v.cfg.Tokens.UserToken(ctx, userID)
+	token, err := v.userToken(ctx, userID)
 	if err != nil {
 		return nil, err
 	}
@@ -175,7 +178,7 @@ func (v grants) Connections(ctx context.Context, userID string, may func(provide
 // Disconnect implements [connect.Grants]. The vault lets a person end only what
 // is theirs.
 func (v grants) Disconnect(ctx context.Context, userID, provider, id string) error {
-	token, err := v.cfg.Tokens.UserToken(ctx, userID)
+	token, err := v.userToken(ctx, userID)
 	if err != nil {
 		return err
 	}

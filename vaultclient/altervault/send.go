@@ -95,17 +95,16 @@ type attempt struct {
 // withToken sends the request for the person's token, and once more if the vault
 // refuses that and there is another one: nothing has happened then.
 func (a *attempt) withToken(ctx context.Context, req *http.Request) (*http.Response, error) {
-	tokens := a.vault.cfg.Tokens
 	for again := true; ; again = false {
 		var err error
-		if a.token, err = tokens.UserToken(ctx, a.use.UserID); err != nil {
+		if a.token, err = a.vault.userToken(ctx, a.use.UserID); err != nil {
 			return nil, refuse(req, err)
 		}
 		resp, err := a.send(ctx, req)
 		if !again || !errors.Is(err, alter.ErrUserTokenRejected) {
 			return resp, err
 		}
-		if err := tokens.RejectUserToken(ctx, a.use.UserID, a.token); err != nil {
+		if err := a.vault.cfg.Tokens.RejectUserToken(ctx, a.use.UserID, a.token); err != nil {
 			return nil, err
 		}
 		if req, err = repeat(req); err != nil {

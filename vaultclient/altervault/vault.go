@@ -46,6 +46,10 @@ type Config struct {
 	// Pending remembers approvals that are waited for. Required.
 	Pending Pending
 
+	// Connected is told how a person's connection ended: ok, refused or failed.
+	// It must not block. Optional.
+	Connected func(provider, outcome string)
+
 	// For the pages, as in [connect.Config].
 	Endpoint        func(r *http.Request) string
 	Sealer          connect.Sealer
@@ -108,6 +112,9 @@ func New(cfg Config) (*Vault, error) {
 	if cfg.Mode == "" {
 		cfg.Mode = ModeAuto
 	}
+	if cfg.Connected == nil {
+		cfg.Connected = func(string, string) {}
+	}
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()
 	}
@@ -125,4 +132,14 @@ func New(cfg Config) (*Vault, error) {
 		return nil, fmt.Errorf("alter vault: %w", err)
 	}
 	return v, nil
+}
+
+// userToken returns a person's token, and never none: without one the vault would
+// use what belongs to the app.
+func (v *Vault) userToken(ctx context.Context, userID string) (vaultclient.Secret, error) {
+	token, err := v.cfg.Tokens.UserToken(ctx, userID)
+	if err == nil && (token.IsZero() || userID == "") {
+		err = ErrLoginRequired
+	}
+	return token, err
 }

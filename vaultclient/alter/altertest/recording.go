@@ -31,8 +31,10 @@ type RecordedCall struct {
 	Query  string          `json:"query,omitempty"`
 	Header json.RawMessage `json:"header,omitempty"` // of the protocol, lower case
 	Body   json.RawMessage `json:"body,omitempty"`
-	// Grant is whose credential a provider's request carried.
-	Grant string `json:"grant,omitempty"`
+	// Grant is whose credential a provider's request carried, Credential the
+	// header lines, sorted, that it could be in.
+	Grant      string   `json:"grant,omitempty"`
+	Credential []string `json:"credential,omitempty"`
 }
 
 // Recording returns what was sent since the last reset.
@@ -69,7 +71,7 @@ func (v *Vault) recording() Recording {
 		}
 		step.Provider = append(step.Provider, RecordedCall{
 			Method: h.Method, Path: h.Path, Query: n.plain(h.Query), Header: n.header(h.Header),
-			Body: n.body(h.Body), Grant: n.plain(h.GrantID),
+			Body: n.body(h.Body), Grant: n.plain(h.GrantID), Credential: n.credential(h, v.grant(h.GrantID)),
 		})
 	}
 	slices.SortStableFunc(step.Background, func(a, b RecordedCall) int { return bytes.Compare(bytesOf(a), bytesOf(b)) })
@@ -156,6 +158,43 @@ func (n *namer) header(sent []Header) json.RawMessage {
 		}
 	}
 	return bytesOf(kept) // sorted by encoding/json
+}
+
+// signedAWS is what changes from run to run in a signature for AWS.
+var signedAWS = regexp.MustCompile(`/[0-9]{8}/|Signature=[0-9a-f]{64}`)
+
+// credential returns the lines of a hit that have the name of one in which g's
+// credential goes.
+func (n *namer) credential(h Hit, g *Grant) []string {
+	if g == nil {
+		return nil
+	}
+	names := []string{g.InjectHeader}
+	for _, extra := range g.Injections {
+		names = append(names, extra.Key)
+	}
+	aws := strings.HasPrefix(g.InjectFormat, sigV4)
+	var lines []string
+	for _, line := range h.Header {
+		name, value := strings.ToLower(line.Name), n.plain(line.Value)
+		switch {
+		case aws && name == "x-amz-date":
+			value = "<time>"
+		case aws && name == "authorization":
+			value = signedAWS.ReplaceAllStringFunc(value, func(found string) string {
+				if found[0] == '/' {
+					return "/<date>/"
+				}
+				return "Signature=<signature>"
+			})
+		case aws && strings.HasPrefix(name, "x-amz-"):
+		case !slices.ContainsFunc(names, func(s string) bool { return strings.EqualFold(s, name) }):
+			continue
+		}
+		lines = append(lines, name+": "+value)
+	}
+	slices.Sort(lines)
+	return lines
 }
 
 // body names what a JSON text holds; its keys come out sorted.
