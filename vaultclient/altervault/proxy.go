@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -27,6 +28,9 @@ func (a *attempt) proxy(ctx context.Context, req *http.Request) (*http.Response,
 	result, err := a.approved(ctx, func() (*alter.ProxyAnswer, error) { return a.client.Proxy(ctx, *call) })
 	if err != nil {
 		return nil, err
+	}
+	if result.Truncated { // half an answer would pass for a whole one
+		return nil, &ModelError{Message: "the answer is larger than the vault passes on; ask for less", Cause: errors.New("truncated by the vault")}
 	}
 	resp := response(req, result)
 	if err := a.client.CheckProvider(resp, a.provider.Name); err != nil {

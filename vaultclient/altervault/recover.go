@@ -99,8 +99,13 @@ func isAny(err error, kinds ...alter.Kind) bool {
 // operator tells the log what only the operator can mend, and the model that it
 // is nothing to try again.
 func (a *attempt) operator(err error, message string) error {
-	a.vault.log.Error("the vault refused a call in a way that only its operator can mend",
-		zap.String("provider", a.provider.Name), zap.String("tool", a.use.Tool), zap.Error(err))
+	fields := []zap.Field{zap.String("provider", a.provider.Name), zap.String("tool", a.use.Tool), zap.Error(err)}
+	var refused *alter.Error
+	if errors.As(err, &refused) {
+		fields = append(fields, zap.Strings("missing", refused.Missing), zap.String("hint", refused.Hint),
+			zap.String("correlation_id", refused.CorrelationID))
+	}
+	a.vault.log.Error("the vault refused a call in a way that only its operator can mend", fields...)
 	return &ModelError{Message: message, Cause: err}
 }
 

@@ -178,7 +178,11 @@ func (s *connectSession) providers() []string {
 // lock.
 func (v *Vault) connected(s *connectSession, provider, account string) map[string]any {
 	scopes := s.body.obj("required_scopes").list(provider)
+	label := s.body.obj("requested_grant").str("label")
 	g, operation := v.grant(s.body.str("repair_grant_id")), "reauth"
+	if g == nil {
+		g = v.same(s.person, provider, account, label)
+	}
 	if g != nil {
 		g.State, g.ScopeMismatch, g.Generation = Active, false, v.newID("generation")
 		for _, scope := range scopes {
@@ -190,7 +194,7 @@ func (v *Vault) connected(s *connectSession, provider, account string) map[strin
 		operation = "creation"
 		g = v.addGrant(Grant{
 			Person: s.person, Provider: provider, Account: account, Scopes: scopes, Secret: s.secret,
-			Label: s.body.obj("requested_grant").str("label"),
+			Label: label,
 		})
 	}
 	row := map[string]any{
@@ -201,6 +205,19 @@ func (v *Vault) connected(s *connectSession, provider, account string) map[strin
 		row["delegation"] = map[string]any{"agent_id": agent.ID, "delegable": s.body.flag("delegable"), "policy_refused": false}
 	}
 	return row
+}
+
+// same finds the grant that connecting the same account again widens; the caller
+// holds the lock.
+func (v *Vault) same(person, provider, account, label string) *Grant {
+	account = cmp.Or(account, cmp.Or(person, "app")+"@"+provider)
+	i := slices.IndexFunc(v.grants, func(g *Grant) bool {
+		return g.Person == person && g.Provider == provider && g.Account == account && g.Label == label && g.State == Active
+	})
+	if i < 0 {
+		return nil
+	}
+	return v.grants[i]
 }
 
 // connectPage is where a person agrees: decision is allow, deny, or the code of
