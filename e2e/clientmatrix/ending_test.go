@@ -38,7 +38,8 @@ func (j *journey) logInForAMoment(t *testing.T) *ending {
 	t.Helper()
 	v := harness.StartVault(t, "-token-life", loginLife.String())
 	t.Cleanup(v.CheckProtocol)
-	e := &ending{server: harness.NewAlterServer(t, v, filepath.Join("..", "testdata", "alter", "server.Caddyfile"), "E2E_SITE=log")}
+	e := &ending{server: harness.NewAlterServer(t, v, filepath.Join("..", "testdata", "alter", "server.Caddyfile"),
+		"E2E_SITE=log", "E2E_SETTINGS=client_documents off")}
 	e.seat = newSeat(t, e.server, alice)
 	e.client = j.kind.install(t, e.seat)
 	e.client.logIn(t)
