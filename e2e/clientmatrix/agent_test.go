@@ -40,6 +40,23 @@ func (a *agent) beginLogIn(t *testing.T) {
 	harness.StartScript(t, stepTimeout, a.Env, line[0], line[1:]...)
 }
 
+// logInAgain begins without what the last call left behind.
+func (a *agent) logInAgain(t *testing.T) string {
+	t.Helper()
+	a.tidy(t)
+	return a.command.logInAgain(t)
+}
+
+func (a *agent) tidy(t *testing.T) {
+	t.Helper()
+	if a.litter == "" {
+		return
+	}
+	if err := os.RemoveAll(a.litter); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // call returns what the model is told.
 func (a *agent) call(t *testing.T, tool string) string {
 	t.Helper()
@@ -66,11 +83,7 @@ func (a *agent) prompt(t *testing.T, tool string) (results []string, out string)
 		t.Fatal(err)
 	}
 	defer api.Close()
-	if a.litter != "" {
-		if err := os.RemoveAll(a.litter); err != nil {
-			t.Fatal(err)
-		}
-	}
+	a.tidy(t)
 	args, setting := a.ask(api.URL)
 	program := a.Program
 	program.Env = append(program.Env[:len(program.Env):len(program.Env)], setting)
