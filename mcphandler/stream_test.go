@@ -85,13 +85,17 @@ func TestProgress(t *testing.T) {
 	}{
 		"a token that is a text, handshake era": {
 			true, `"progressToken":"t\"1"`, "application/json, text/event-stream",
-			[]string{`{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"t\"1","progress":1,"message":"one"}}`,
-				`{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"t\"1","progress":2,"message":"two"}}`, result},
+			[]string{
+				`{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"t\"1","progress":1,"message":"one"}}`,
+				`{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"t\"1","progress":2,"message":"two"}}`, result,
+			},
 		},
 		"a token that is a number, stateless era": {
 			false, modern + `"progressToken":-12`, "application/json, text/event-stream",
-			[]string{`{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":-12,"progress":1,"message":"one"}}`,
-				`{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":-12,"progress":2,"message":"two"}}`, ""},
+			[]string{
+				`{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":-12,"progress":1,"message":"one"}}`,
+				`{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":-12,"progress":2,"message":"two"}}`, "",
+			},
 		},
 		"no token":                        {true, `"x":1`, "application/json, text/event-stream", nil},
 		"a token of no good type":         {true, `"progressToken":1.5`, "application/json, text/event-stream", nil},

@@ -196,7 +196,7 @@ async def _(v):
 @step("connect page, a person agrees", calls=2)
 async def _(v):
     s = await v.create_connect_session(allowed_providers=["google"], requested_grant={"label": "work"})
-    title = control.post(s.connect_url, data={"session": s.session_token, "decision": "agree", "account": "a@example.com"}).status_code
+    title = control.post(s.connect_url, data={"session": s.session_token, "decision": "allow", "account": "a@example.com"}).status_code
     return [title, connected(await v.poll_connect_session(s.session_token))]
 
 

@@ -137,15 +137,21 @@ func TestErrorMembers(t *testing.T) {
 			Error{Kind: ErrStepUpRequired, Status: 403, Code: "step_up_required", MaxSessionAge: time.Duration(maxSeconds) * time.Second},
 		},
 		"header before body": {
-			429, http.Header{"Retry-After": {"002"}}, `{"error":"rate_limit_exceeded","retry_after":9}`,
+			429,
+			http.Header{"Retry-After": {"002"}},
+			`{"error":"rate_limit_exceeded","retry_after":9}`,
 			Error{Kind: ErrRateLimited, Status: 429, Code: "rate_limit_exceeded", RetryAfter: 2 * time.Second},
 		},
 		"a date is no number": {
-			429, http.Header{"Retry-After": {"Mon, 23 Nov 2026 08:00:00 GMT"}}, `{"retry_after":9}`,
+			429,
+			http.Header{"Retry-After": {"Mon, 23 Nov 2026 08:00:00 GMT"}},
+			`{"retry_after":9}`,
 			Error{Kind: ErrRateLimited, Status: 429, RetryAfter: 9 * time.Second},
 		},
 		"at most an hour": {
-			429, http.Header{"Retry-After": {"99999999999999999999"}}, ``,
+			429,
+			http.Header{"Retry-After": {"99999999999999999999"}},
+			``,
 			Error{Kind: ErrRateLimited, Status: 429, RetryAfter: time.Hour},
 		},
 		"a quota's at most 31 days": {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"sync"
 	"testing"
@@ -115,3 +116,10 @@ func mustURL(t testing.TB, s string) *url.URL {
 }
 
 func ptr[T any](v T) *T { return &v }
+
+// newEchoServer is a provider that does nothing, for benchmarks.
+func newEchoServer(t testing.TB) string {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("{}")) }))
+	t.Cleanup(server.Close)
+	return server.URL
+}

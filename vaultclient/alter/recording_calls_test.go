@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -197,7 +198,10 @@ func twoCalls(w *world) (any, error) {
 			return nil, err
 		}
 	}
-	return true, nil // that the actor id is known shows in the second call
+	calls := w.vault.Calls()
+	return slices.ContainsFunc(calls[len(calls)-1].Header, func(h altertest.Header) bool {
+		return strings.EqualFold(h.Name, "X-Alter-Actor-Id") && h.Value != ""
+	}), nil
 }
 
 func callerOfTheCall(w *world) (any, error) {

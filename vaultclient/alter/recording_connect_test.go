@@ -159,7 +159,7 @@ func oneDeclines(w *world) (any, error) {
 
 func connectPage(w *world) (any, error) {
 	s := w.session(alter.ConnectOptions{Providers: []string{"google"}, Requested: &alter.RequestedGrant{Label: "work"}})
-	form := url.Values{"session": {s.Token.Reveal()}, "decision": {"agree"}, "account": {"a@example.com"}}
+	form := url.Values{"session": {s.Token.Reveal()}, "decision": {"allow"}, "account": {"a@example.com"}}
 	req, err := http.NewRequestWithContext(w.ctx, http.MethodPost, s.URL, strings.NewReader(form.Encode()))
 	if err != nil {
 		return nil, err

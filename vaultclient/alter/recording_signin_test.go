@@ -1,6 +1,7 @@
 package alter_test
 
 import (
+	"encoding/base64"
 	"errors"
 	"strings"
 	"time"
@@ -133,7 +134,25 @@ func assertion(w *world) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		told = append(told, []any{a.Token.Reveal() != "", a.Identity.Subject, orNull(a.Identity.Email)})
+		told = append(told, []any{
+			subjectOf(w, a.Token) == "alter:user:"+a.Identity.AppUserID, a.Identity.Subject, orNull(a.Identity.Email),
+		})
 	}
 	return told, nil
+}
+
+// subjectOf reads an assertion, as this client leaves it to others.
+func subjectOf(w *world, token vaultclient.Secret) string {
+	w.t.Helper()
+	parts := strings.Split(token.Reveal(), ".")
+	if len(parts) != 3 {
+		w.t.Fatalf("an assertion of %d parts", len(parts))
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		w.t.Fatalf("decoding an assertion: %v", err)
+	}
+	var claims struct{ Sub string }
+	parse(w.t, payload, &claims)
+	return claims.Sub
 }

@@ -13,12 +13,9 @@ import (
 	"github.com/alter-mcp/caddy-alter-mcp/vaultclient/alter"
 )
 
-// How long a call waits for an approval at most. Clients that hear nothing give up
-// a call after a minute.
-const (
-	maxPendingWait = 20 * time.Second
-	maxToldWait    = 10 * time.Minute // when the client hears of it meanwhile
-)
+// maxToldWait is how long a call waits for an approval at most when the client
+// hears of it meanwhile.
+const maxToldWait = 10 * time.Minute
 
 // approved makes a call in proxy mode, or goes on waiting for one that was made
 // before: the person's approval is for that, and another call would need
@@ -107,7 +104,7 @@ func (a *attempt) await(ctx context.Context, id, url string) (*alter.ProxyResult
 // patience is how long a call waits. It ends before the call's own time does, so
 // that there is an answer.
 func (a *attempt) patience(ctx context.Context) time.Duration {
-	wait := maxPendingWait
+	wait := a.vault.cfg.ApprovalWait
 	if a.use.Progress != nil {
 		wait = maxToldWait
 	}

@@ -49,6 +49,9 @@ type Config struct {
 	// Connected is told how a person's connection ended: ok, refused or failed.
 	// It must not block. Optional.
 	Connected func(provider, outcome string)
+	// ApprovalWait is how long a call waits for an approval when the client hears
+	// nothing meanwhile. Default 20 s: clients give up a call after a minute.
+	ApprovalWait time.Duration
 
 	// For the pages, as in [connect.Config].
 	Endpoint        func(r *http.Request) string
@@ -85,7 +88,7 @@ type Pending interface {
 	SetPendingApproval(ctx context.Context, userID, call, id, url string, until time.Time) error
 }
 
-// ErrLoginRequired: the person has to log in at the identity provider again.
+// ErrLoginRequired says that the person has to log in at the identity provider again.
 var ErrLoginRequired = errors.New("the person has to log in again")
 
 // Vault is the Alter Vault as one endpoint uses it. It is safe for concurrent
@@ -114,6 +117,9 @@ func New(cfg Config) (*Vault, error) {
 	}
 	if cfg.Connected == nil {
 		cfg.Connected = func(string, string) {}
+	}
+	if cfg.ApprovalWait == 0 {
+		cfg.ApprovalWait = 20 * time.Second
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()

@@ -32,6 +32,7 @@ type approval struct {
 	decided  time.Time
 	executed time.Time
 	result   map[string]any
+	told     int // opened gates at the last answer
 }
 
 type gate struct {
@@ -90,14 +91,26 @@ func (v *Vault) approvalStatus(r *request) (reply, *refusal) {
 		return reply{}, refuse(404, "approval_not_found", "no such approval")
 	}
 	v.wait(r.Request, time.Duration(seconds)*time.Second, func() bool {
-		return !slices.Contains([]string{Pending, Approved, Executing}, a.status)
+		return !slices.Contains([]string{Pending, Approved, Executing}, a.status) || a.opened() != a.told
 	})
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if a.status == Pending && !v.now().Before(a.expires) {
 		a.status = Expired
 	}
+	a.told = a.opened()
 	return reply{body: a.body(r.PathValue("id"))}, nil
+}
+
+// opened is how many gates were opened.
+func (a *approval) opened() int {
+	n := 0
+	for _, g := range a.gates {
+		if g.status == Approved {
+			n++
+		}
+	}
+	return n
 }
 
 func (a *approval) body(id string) map[string]any {
