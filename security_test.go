@@ -2,13 +2,8 @@ package altermcp
 
 import (
 	"fmt"
-	"go/ast"
-	"go/parser"
-	"go/token"
-	"io/fs"
 	"maps"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -133,8 +128,9 @@ func testsByNumber(t *testing.T, rows []requirement) map[string][]string {
 		known[row.number], prefixes[prefix] = true, true
 	}
 	named := make(map[string][]string)
-	for name, doc := range testComments(t) {
-		for _, number := range numbersIn(t, name, doc, prefixes) {
+	for _, f := range testFunctions(t) {
+		name := f.String()
+		for _, number := range numbersIn(t, name, f.doc, prefixes) {
 			if !known[number] {
 				t.Errorf("%s: names %s, which the table does not have", name, number)
 			}
@@ -181,41 +177,4 @@ func numbersIn(t *testing.T, name, doc string, prefixes map[string]bool) []strin
 func next(digits string) string {
 	n, _ := strconv.Atoi(digits)
 	return fmt.Sprintf("%02d", n+1)
-}
-
-// testComments returns the comments of test functions, on one line each, by
-// package and name.
-func testComments(t *testing.T) map[string]string {
-	t.Helper()
-	comments := make(map[string]string)
-	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if d.IsDir() && path != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "node_modules" || d.Name() == "testdata") {
-			return filepath.SkipDir
-		}
-		if !strings.HasSuffix(path, "_test.go") {
-			return nil
-		}
-		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ParseComments|parser.SkipObjectResolution)
-		if err != nil {
-			return err
-		}
-		folder := filepath.ToSlash(filepath.Dir(path))
-		if folder == "." {
-			folder = "altermcp"
-		}
-		for _, decl := range file.Decls {
-			f, ok := decl.(*ast.FuncDecl)
-			if ok && f.Recv == nil && (strings.HasPrefix(f.Name.Name, "Test") || strings.HasPrefix(f.Name.Name, "Fuzz")) {
-				comments[folder+": "+f.Name.Name] = strings.Join(strings.Fields(f.Doc.Text()), " ")
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return comments
 }

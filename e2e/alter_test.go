@@ -37,6 +37,8 @@ func checkGmail(t *testing.T, result *mcpclient.Result, of, other browser.Person
 
 // TestAlterWholeWay goes the way of a person from the bare URL to the end of
 // what was connected.
+//
+// Security VAULT-09.
 func TestAlterWholeWay(t *testing.T) {
 	for _, revision := range []string{mcpclient.Modern, mcpclient.Legacy} {
 		t.Run(revision, func(t *testing.T) {
@@ -95,6 +97,8 @@ func registered(t *testing.T, s *harness.Server) *mcpclient.Client {
 
 // TestAlterLoginRefused ends a login in the ways in which no code is given: the
 // client hears of each.
+//
+// Security FED-10.
 func TestAlterLoginRefused(t *testing.T) {
 	v, s := newAlter(t)
 	tests := map[string]struct {
@@ -136,6 +140,8 @@ func TestAlterLoginExpired(t *testing.T) {
 // TestAlterLoginOfAnotherBrowser opens the waiting page of one browser in
 // another while the person logs in: it gets nothing. What each of page, vault and
 // code is known by differs.
+//
+// Security FED-04.
 func TestAlterLoginOfAnotherBrowser(t *testing.T) {
 	v, s := newAlter(t)
 	c, foreign := registered(t, s), newBrowser(t, s, bob)
@@ -171,6 +177,8 @@ func TestAlterLoginOfAnotherBrowser(t *testing.T) {
 
 // TestAlterAuthorizeStartsNothing asks for authorization as often as a crawler
 // would: the vault hears nothing before a person agreed.
+//
+// Security FED-13.
 func TestAlterAuthorizeStartsNothing(t *testing.T) {
 	v, s := newAlter(t)
 	c, b := registered(t, s), newBrowser(t, s, alice)

@@ -40,31 +40,58 @@ func (a *agent) beginLogIn(t *testing.T) {
 	harness.StartScript(t, stepTimeout, a.Env, line[0], line[1:]...)
 }
 
+// logInAgain begins without what the last call left behind.
+func (a *agent) logInAgain(t *testing.T) string {
+	t.Helper()
+	a.tidy(t)
+	return a.command.logInAgain(t)
+}
+
+func (a *agent) tidy(t *testing.T) {
+	t.Helper()
+	if a.litter == "" {
+		return
+	}
+	if err := os.RemoveAll(a.litter); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // call returns what the model is told.
 func (a *agent) call(t *testing.T, tool string) string {
+	t.Helper()
+	results, out := a.prompt(t, tool)
+	if len(results) != 1 || !strings.Contains(out, "Done.") {
+		t.Fatalf("the model got the results %q, want one; the client says: %s", results, out)
+	}
+	return results[0]
+}
+
+// try allows that the model is offered no tool, or told of a failure.
+func (a *agent) try(t *testing.T, tool string) (shown, who string) {
+	t.Helper()
+	results, out := a.prompt(t, tool)
+	return strings.Join(append(results, out), "\n"), byItself
+}
+
+// prompt lets the model call a tool, and returns what it was told of the answers,
+// and what the client shows.
+func (a *agent) prompt(t *testing.T, tool string) (results []string, out string) {
 	t.Helper()
 	api, err := fakeapi.New(a.prefix + tool)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer api.Close()
-	if a.litter != "" {
-		if err := os.RemoveAll(a.litter); err != nil {
-			t.Fatal(err)
-		}
-	}
+	a.tidy(t)
 	args, setting := a.ask(api.URL)
 	program := a.Program
 	program.Env = append(program.Env[:len(program.Env):len(program.Env)], setting)
-	out := program.Run(t, a.line[0], a.args(append(strings.Split(args, "\n"), "What is in my inbox?"))...)
+	out = program.Run(t, a.line[0], a.args(append(strings.Split(args, "\n"), "What is in my inbox?"))...)
 	if faults := api.Faults(); len(faults) > 0 {
 		t.Errorf("the fake model could not answer: %q", faults)
 	}
-	results := api.Results()
-	if len(results) != 1 || !strings.Contains(out, "Done.") {
-		t.Fatalf("the model got the results %q, want one; the client says: %s", results, out)
-	}
-	return results[0]
+	return api.Results(), out
 }
 
 func newClaude(t *testing.T, s *seat) client {
@@ -89,6 +116,7 @@ func newCodex(t *testing.T, s *seat) client {
 	return &agent{
 		command: command{
 			seat: s, line: node(t, "@openai", "codex", "bin", "codex.js"), login: []string{"mcp", "add", "demo", "--url", s.endpoint},
+			relogin: []string{"mcp", "login", "demo"},
 			Program: s.program(t),
 		},
 		prefix: "mcp__demo__",

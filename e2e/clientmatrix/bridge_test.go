@@ -14,6 +14,7 @@ import (
 // and output, which passes all on.
 type bridge struct {
 	seat *seat
+	line []string
 	run  *harness.Script
 	id   int // of the last request
 }
@@ -21,7 +22,7 @@ type bridge struct {
 func newBridge(t *testing.T, s *seat) client {
 	t.Helper()
 	line := append(node(t, "mcp-remote", "dist", "proxy.js"), s.endpoint, strconv.Itoa(harness.FreePorts(t, 1)[0]))
-	return &bridge{seat: s, run: harness.StartScript(t, clientTimeout, s.environment(t), line[0], line[1:]...)}
+	return &bridge{seat: s, line: line, run: harness.StartScript(t, clientTimeout, s.environment(t), line[0], line[1:]...)}
 }
 
 func (b *bridge) logIn(t *testing.T) {
@@ -40,8 +41,33 @@ func (b *bridge) call(t *testing.T, tool string) string {
 	return result.Text()
 }
 
+// try returns the error as text when there is one.
+func (b *bridge) try(t *testing.T, tool string) (shown, who string) {
+	t.Helper()
+	result, failure := b.ask(t, "tools/call", fmt.Sprintf(`{"name":%q,"arguments":{}}`, tool))
+	return string(result) + string(failure), byItself
+}
+
+// logInAgain starts the program anew, as the desktop program does when it starts.
+func (b *bridge) logInAgain(t *testing.T) string {
+	t.Helper()
+	b.run.End()
+	b.run = harness.StartScript(t, clientTimeout, b.seat.environment(t), b.line[0], b.line[1:]...)
+	b.logIn(t)
+	return byRestart
+}
+
 // request returns the result of a request.
 func (b *bridge) request(t *testing.T, method, params string) json.RawMessage {
+	t.Helper()
+	result, failure := b.ask(t, method, params)
+	if failure != nil {
+		t.Fatalf("%s fails: %s", method, failure)
+	}
+	return result
+}
+
+func (b *bridge) ask(t *testing.T, method, params string) (result, failure json.RawMessage) {
 	t.Helper()
 	b.id++
 	b.run.Say(fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":%q,"params":%s}`, b.id, method, params))
@@ -53,8 +79,5 @@ func (b *bridge) request(t *testing.T, method, params string) json.RawMessage {
 	b.run.Find(func(line string) (string, bool) {
 		return line, json.Unmarshal([]byte(line), &answer) == nil && answer.ID == b.id
 	})
-	if answer.Error != nil {
-		t.Fatalf("%s fails: %s", method, answer.Error)
-	}
-	return answer.Result
+	return answer.Result, answer.Error
 }

@@ -18,6 +18,7 @@ type command struct {
 	seat     *seat
 	line     []string              // how it begins
 	login    []string              // arguments that log in
+	relogin  []string              // and those that do so later; none if they are the same
 	terminal bool                  // the login insists on a terminal
 	use      func(string) []string // arguments that call a tool
 }
@@ -31,6 +32,15 @@ func (c *command) logIn(t *testing.T) {
 	line := c.loginLine()
 	c.Run(t, line[0], line[1:]...)
 	c.seat.loggedIn(t)
+}
+
+func (c *command) logInAgain(t *testing.T) string {
+	t.Helper()
+	if c.relogin != nil {
+		c.login = c.relogin
+	}
+	c.logIn(t)
+	return byCommand
 }
 
 func (c *command) loginLine() []string {
@@ -50,6 +60,11 @@ func (c *command) call(t *testing.T, tool string) string {
 		t.Fatalf("calling %s: %v\n%s", tool, err, out)
 	}
 	return out
+}
+
+func (c *command) try(t *testing.T, tool string) (shown, who string) {
+	t.Helper()
+	return c.call(t, tool), byItself
 }
 
 func node(t *testing.T, path ...string) []string {

@@ -17,6 +17,12 @@ type client interface {
 	logIn(t *testing.T)
 	// call calls a tool and returns what the client shows of its answer.
 	call(t *testing.T, tool string) string
+	// try is call when the login may have ended. What is shown may be a failure.
+	// If it is not, who says who has logged in, in the words of the table.
+	try(t *testing.T, tool string) (shown, who string)
+	// logInAgain does what the person has to do when try failed, and says what
+	// that was, in the words of the table.
+	logInAgain(t *testing.T) string
 }
 
 // journey leads a client through all that people do with it.
@@ -29,6 +35,7 @@ type journey struct {
 
 // run returns what was seen on the way.
 func (j *journey) run(t *testing.T) row {
+	end := j.logInForAMoment(t)
 	j.server = newServer(t, "off")
 	j.seat, j.client = j.sitDown(t, alice, bob)
 	r := row{
@@ -43,6 +50,7 @@ func (j *journey) run(t *testing.T) row {
 	check(t, second, "list_messages", other.call(t, "list_messages"), "welcome to postbox, bob", alice)
 	check(t, j.seat, "list_messages", j.client.call(t, "list_messages"), "welcome to postbox, alice", bob)
 	r.second = passed
+	r.ends = end.run(t)
 	return r
 }
 

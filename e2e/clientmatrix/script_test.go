@@ -1,6 +1,7 @@
 package clientmatrix
 
 import (
+	"encoding/json"
 	"path/filepath"
 	"testing"
 
@@ -30,28 +31,66 @@ func (c *script) logIn(t *testing.T) {
 	if c.desktop {
 		c.seat.loggedIn(t)
 	} else {
-		var authorize struct{ URL string }
-		c.run.Expect("authorize", &authorize)
-		stop, err := c.seat.browser.Open(t.Context(), authorize.URL, browser.Visit{})
-		if err != nil || !stop.Client || stop.Page.Status != 200 {
-			t.Fatalf("login of %s ended at %+v: %v", c.seat.person.Name, stop, err)
-		}
+		_, line := c.run.Next()
+		c.authorize(t, line)
 	}
 	c.run.Expect("tools", new(struct{}))
 }
 
+// authorize opens the browser as a line of the step authorize wants it.
+func (c *script) authorize(t *testing.T, line []byte) {
+	t.Helper()
+	var step struct{ Step, URL string }
+	if err := json.Unmarshal(line, &step); err != nil || step.Step != "authorize" {
+		t.Fatalf("script says %s (%v), want the step authorize", line, err)
+	}
+	stop, err := c.seat.browser.Open(t.Context(), step.URL, browser.Visit{})
+	if err != nil || !stop.Client || stop.Page.Status != 200 {
+		t.Fatalf("login of %s ended at %+v: %v", c.seat.person.Name, stop, err)
+	}
+}
+
 func (c *script) call(t *testing.T, tool string) string {
 	t.Helper()
-	var answer struct {
-		Name   string
-		Result mcpclient.Result
-	}
 	c.run.Say(tool)
-	c.run.Expect("call", &answer)
-	if answer.Name != tool {
-		t.Fatalf("asked for %s, the script called %s", tool, answer.Name)
+	_, line := c.run.Next()
+	return c.answer(t, tool, line)
+}
+
+func (c *script) answer(t *testing.T, tool string, line []byte) string {
+	t.Helper()
+	var call struct {
+		Step, Name string
+		Result     mcpclient.Result
 	}
-	return answer.Result.Text()
+	if err := json.Unmarshal(line, &call); err != nil || call.Step != "call" || call.Name != tool {
+		t.Fatalf("asked for %s, the script says %s (%v)", tool, line, err)
+	}
+	return call.Result.Text()
+}
+
+// try lets the script open the browser on the way. At the step unauthorized the
+// library has left the rest to the program.
+func (c *script) try(t *testing.T, tool string) (shown, who string) {
+	t.Helper()
+	c.run.Say(tool)
+	who = byItself
+	for {
+		switch step, line := c.run.Next(); step {
+		case "authorize":
+			c.authorize(t, line)
+		case "unauthorized":
+			who = byProgram
+		default:
+			return c.answer(t, tool, line), who
+		}
+	}
+}
+
+func (c *script) logInAgain(t *testing.T) string {
+	t.Helper()
+	t.Fatal("the script did not log in again")
+	return ""
 }
 
 const goClient = "goclient" // in the folder of the clients

@@ -24,12 +24,13 @@ type row struct {
 	login, call     string
 	renews          string // when it renews its token
 	restart, second string
+	ends            string // who logs in when the login has ended
 }
 
-var header = []string{"client", "version", "protocol", "registers by", "login", "call", "refreshes", "restart", "second person"}
+var header = []string{"client", "version", "protocol", "registers by", "login", "call", "refreshes", "restart", "second person", "login ends"}
 
 func (r *row) cells() []string {
-	return []string{r.client, r.version, r.revision, r.registers, r.login, r.call, r.renews, r.restart, r.second}
+	return []string{r.client, r.version, r.revision, r.registers, r.login, r.call, r.renews, r.restart, r.second, r.ends}
 }
 
 func line(cells []string) string { return "| " + strings.Join(cells, " | ") + " |\n" }

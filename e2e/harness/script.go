@@ -59,18 +59,28 @@ func StartScript(t testing.TB, timeout time.Duration, env []string, name string,
 // Expect reads the next line, which must be of that step, into v.
 func (s *Script) Expect(step string, v any) {
 	s.t.Helper()
-	if !s.lines.Scan() {
-		s.t.Fatalf("script ended before the step %q: %v", step, s.lines.Err())
+	next, line := s.Next()
+	if next != step {
+		s.t.Fatalf("script says %s, want the step %q", line, step)
 	}
-	var line struct {
+	if err := json.Unmarshal(line, v); err != nil {
+		s.t.Fatalf("reading the step %q from %s: %v", step, line, err)
+	}
+}
+
+// Next reads the next line and returns its step and all of it.
+func (s *Script) Next() (step string, line []byte) {
+	s.t.Helper()
+	if !s.lines.Scan() {
+		s.t.Fatalf("script ended before a further step: %v", s.lines.Err())
+	}
+	var next struct {
 		Step string `json:"step"`
 	}
-	if err := json.Unmarshal(s.lines.Bytes(), &line); err != nil || line.Step != step {
-		s.t.Fatalf("script says %s (%v), want the step %q", s.lines.Bytes(), err, step)
+	if err := json.Unmarshal(s.lines.Bytes(), &next); err != nil {
+		s.t.Fatalf("script says %s: %v", s.lines.Bytes(), err)
 	}
-	if err := json.Unmarshal(s.lines.Bytes(), v); err != nil {
-		s.t.Fatalf("reading the step %q from %s: %v", step, s.lines.Bytes(), err)
-	}
+	return next.Step, s.lines.Bytes()
 }
 
 // Say writes a line to the script's standard input.

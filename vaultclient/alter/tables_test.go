@@ -238,6 +238,7 @@ func TestAWSEndpoint(t *testing.T) {
 	}
 }
 
+// Security LOG-01.
 func TestNothingPrintsASecret(t *testing.T) {
 	c, err := New(Config{APIKey: vaultclient.NewSecret(altertest.DefaultAPIKey)})
 	if err != nil {

@@ -55,6 +55,8 @@ func TestConnectEnds(t *testing.T) {
 
 // Who comes back without having decided has connected nothing; and nobody else
 // can come back.
+//
+// Security FED-04, FED-06 for connecting.
 func TestConnectCallback(t *testing.T) {
 	e := newEnv(t)
 	alice := e.browser("alice")
@@ -131,6 +133,8 @@ func TestAccount(t *testing.T) {
 }
 
 // A person ends what is theirs, and cannot end what is another's.
+//
+// Security VAULT-09.
 func TestDisconnect(t *testing.T) {
 	e := newEnv(t)
 	hers := e.fake.AddGrant(altertest.Grant{Person: "alice", Provider: "google"})
@@ -165,6 +169,8 @@ func TestPagesWithoutToken(t *testing.T) {
 }
 
 // The vault's log of connecting holds no secret.
+//
+// Security LOG-01.
 func TestNoSecretsInTheLog(t *testing.T) {
 	e := newEnv(t)
 	e.browser("alice").connect(e.link(), "allow")

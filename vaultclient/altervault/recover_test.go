@@ -187,6 +187,8 @@ func TestRepairOfNothing(t *testing.T) {
 }
 
 // Refusals that the model, or only the operator, can do something about.
+//
+// Security OPS-10.
 func TestRefusalsForTheModel(t *testing.T) {
 	const set = "whoever runs this server can see why"
 	tests := map[string]struct {
@@ -300,6 +302,8 @@ func TestProviderAnswersPass(t *testing.T) {
 
 // Nothing is sent for nobody, for an unknown provider, or to a host that is not
 // the provider's.
+//
+// Security PROV-02.
 func TestSendRefusedHere(t *testing.T) {
 	e := newEnv(t)
 	e.fake.AddGrant(altertest.Grant{Person: "alice", Provider: "google"})

@@ -42,10 +42,10 @@ class Memory:
 
 
 class Callback:
-    """Listens on a loopback port for the one redirect of the authorization server."""
+    """Listens on a loopback port for the redirects of the authorization server."""
 
     async def listen(self) -> None:
-        self.params: asyncio.Future[dict[str, str]] = asyncio.get_running_loop().create_future()
+        self.params: asyncio.Queue[dict[str, str]] = asyncio.Queue()
         self.server = await asyncio.start_server(self.answer, "127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{self.server.sockets[0].getsockname()[1]}/callback"
 
@@ -56,12 +56,11 @@ class Callback:
         writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
         await writer.drain()
         writer.close()
-        if target.path == "/callback" and not self.params.done():
-            self.params.set_result({key: values[0] for key, values in parse_qs(target.query).items()})
+        if target.path == "/callback":
+            self.params.put_nowait({key: values[0] for key, values in parse_qs(target.query).items()})
 
     async def received(self) -> AuthorizationCodeResult:
-        params = await self.params
-        self.server.close()
+        params = await self.params.get()
         return AuthorizationCodeResult(code=params["code"], state=params.get("state"), iss=params.get("iss"))
 
 

@@ -12,21 +12,20 @@ export function say(step, values = {}) {
 	console.log(JSON.stringify({ step, ...values }));
 }
 
-/** Listens on a loopback port for the one redirect of the authorization server. */
+/** Listens on a loopback port for the redirects of the authorization server. */
 export class Callback {
 	static async listen() {
 		const callback = new Callback();
-		callback.params = new Promise((resolve) => {
-			callback.server = createServer((request, response) => {
-				const url = new URL(request.url, callback.url);
-				response.setHeader('Connection', 'close');
-				if (url.pathname !== '/callback') {
-					response.writeHead(404).end();
-					return;
-				}
-				response.end('You may close this window.');
-				resolve(url.searchParams);
-			});
+		callback.#expect();
+		callback.server = createServer((request, response) => {
+			const url = new URL(request.url, callback.url);
+			response.setHeader('Connection', 'close');
+			if (url.pathname !== '/callback') {
+				response.writeHead(404).end();
+				return;
+			}
+			response.end('You may close this window.');
+			callback.resolve(url.searchParams);
 		});
 		callback.server.listen(0, '127.0.0.1');
 		await once(callback.server, 'listening');
@@ -34,10 +33,16 @@ export class Callback {
 		return callback;
 	}
 
-	/** Resolves to the parameters of the redirect, once its state is checked. */
+	#expect() {
+		this.params = new Promise((resolve) => { this.resolve = resolve; });
+	}
+
+	close() { this.server.close(); }
+
+	/** Resolves to the parameters of the next redirect, once its state is checked. */
 	async received(state) {
 		const params = await this.params;
-		this.server.close();
+		this.#expect();
 		if (params.get('state') !== state) {
 			throw new Error('the redirect carries another state');
 		}
@@ -68,6 +73,11 @@ export class MemoryProvider {
 	saveClientInformation(client) { this.client = client; }
 	tokens() { return this.saved; }
 	saveTokens(tokens) { this.saved = tokens; }
+	// Called when the server takes the refresh token no more.
+	invalidateCredentials(scope) {
+		if (scope === 'all' || scope === 'client') this.client = undefined;
+		if (scope === 'all' || scope === 'tokens') this.saved = undefined;
+	}
 	codeVerifier() { return this.verifier; }
 	saveCodeVerifier(verifier) { this.verifier = verifier; }
 	redirectToAuthorization(url) { say('authorize', { url: url.href }); }
@@ -75,12 +85,21 @@ export class MemoryProvider {
 
 /**
  * Calls the tools that the test names, one a line, until there are no more lines.
- * What the server reports of a call's progress is {"step":"progress"}.
+ * What the server reports of a call's progress is {"step":"progress"}. When the
+ * login has ended the library asks for another one and fails the call: logIn
+ * finishes it, and the call is made again.
  */
-export async function useTools(client, protocol, call = (params, options) => client.callTool(params, options)) {
+export async function useTools(client, protocol, isUnauthorized, logIn, callTool = (params, options) => client.callTool(params, options)) {
 	const { tools } = await client.listTools();
 	say('tools', { protocol, names: tools.map((tool) => tool.name).sort() });
 	for await (const name of createInterface({ input: process.stdin })) {
-		say('call', { name, result: await call({ name, arguments: {} }, { onprogress: (progress) => say('progress', { progress }) }) });
+		const call = () => callTool({ name, arguments: {} }, { onprogress: (progress) => say('progress', { progress }) });
+		const result = await call().catch(async (error) => {
+			if (!isUnauthorized(error)) throw error;
+			say('unauthorized');
+			await logIn();
+			return call();
+		});
+		say('call', { name, result });
 	}
 }

@@ -23,9 +23,11 @@ const connect = async () => {
 
 const first = await connect();
 if (first.client) throw new Error('the server let an unknown client in');
-const params = await callback.received(authProvider.state());
-await first.transport.finishAuth(params.get('code'));
+const logIn = async (transport) => transport.finishAuth((await callback.received(authProvider.state())).get('code'));
+await logIn(first.transport);
 const { client, transport } = await connect();
-await useTools(client, transport.protocolVersion, (params, options) => client.callTool(params, undefined, options));
+await useTools(client, transport.protocolVersion, (error) => error instanceof UnauthorizedError, () => logIn(transport),
+	(params, options) => client.callTool(params, undefined, options));
 await transport.terminateSession();
 await client.close();
+callback.close();

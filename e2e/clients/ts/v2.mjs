@@ -22,7 +22,9 @@ const connect = async () => {
 const first = await connect();
 if (first.client) throw new Error('the server let an unknown client in');
 // With the parameters as they came, the client checks iss (RFC 9207).
-await first.transport.finishAuth(await callback.received(authProvider.state()));
-const { client } = await connect();
-await useTools(client, client.getNegotiatedProtocolVersion());
+const logIn = async (transport) => transport.finishAuth(await callback.received(authProvider.state()));
+await logIn(first.transport);
+const { client, transport } = await connect();
+await useTools(client, client.getNegotiatedProtocolVersion(), (error) => error instanceof UnauthorizedError, () => logIn(transport));
 await client.close();
+callback.close();
