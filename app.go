@@ -18,6 +18,7 @@ type App struct {
 	ctx caddy.Context
 	// Provision of the HTTP app, and so register, is done by one goroutine.
 	endpoints []*Handler
+	closing   *closing
 }
 
 // CaddyModule implements caddy.Module.
@@ -31,6 +32,10 @@ func (App) CaddyModule() caddy.ModuleInfo {
 // Provision implements caddy.Provisioner.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx = ctx
+	var err error
+	if a.closing, err = newClosing(ctx); err != nil {
+		return err
+	}
 	return metrics.register(ctx.GetMetricsRegistry())
 }
 

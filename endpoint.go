@@ -177,6 +177,7 @@ func (h *Handler) mcpConfig(run *running, auth *authserver.Server, sessions mcph
 			return browserAllowed(strings.TrimSuffix(endpointOf(r), h.Path), origin, h.guests.browserOrigins)
 		},
 		Scopes:          auth.ChallengeScopes(),
+		Closing:         h.app.closing.Done(),
 		SessionLifetime: time.Duration(h.lifetimes().MCPSession),
 		Record:          recordCall(h.logger.Named("audit"), h.guests.toolNeeds), Logger: h.logger.Named("mcp").With(run.endpointField(h)),
 	}

@@ -115,12 +115,21 @@ func (v *alterVault) Send(caller *mcphandler.Caller, need mcphandler.Need, req *
 		UserID: caller.UserID, Endpoint: caller.Endpoint, Client: caller.ClientID,
 		Provider: need.Provider, Scopes: need.Scopes, Label: need.Label, Account: need.Account, Agent: need.Agent,
 		Mode: need.Mode, Reason: need.Reason, Constraints: need.Constraints,
-		Tool: need.Tool, Arguments: need.Arguments, Approval: waiting.ID, ApprovalURL: waiting.URL, Progress: need.Progress,
+		Tool: need.Tool, Arguments: need.Arguments, Approval: waiting.ID, ApprovalURL: waiting.URL,
+		Progress: inWords(need.Progress), Closing: need.Closing,
 	})
 	if err != nil {
 		return nil, alterError(err, v.providers[need.Provider])
 	}
 	return resp, nil
+}
+
+// inWords is what a vault tells that has only words for how far a call is.
+func inWords(tell func(mcphandler.Progress)) func(message string) {
+	if tell == nil {
+		return nil
+	}
+	return func(message string) { tell(mcphandler.Progress{Message: message}) }
 }
 
 // alterError makes what a tool is told of what the vault says.

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 )
 
@@ -22,6 +23,9 @@ func BenchmarkToolsCall(b *testing.B) {
 		"legacy": {map[string]string{
 			"Authorization": "Bearer alice", "Mcp-Protocol-Version": "2025-11-25", "Mcp-Session-Id": session,
 		}, legacy},
+		"legacy that would hear of progress": {map[string]string{
+			"Authorization": "Bearer alice", "Mcp-Protocol-Version": "2025-11-25", "Mcp-Session-Id": session,
+		}, strings.Replace(legacy, `"arguments"`, `"_meta":{"progressToken":1},"arguments"`, 1)},
 		"legacy without session": {map[string]string{
 			"Authorization": "Bearer alice", "Mcp-Protocol-Version": "2025-11-25",
 		}, legacy},

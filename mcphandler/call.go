@@ -90,7 +90,7 @@ func (h *Handler) callKnown(ctx context.Context, c *call) answer {
 			return h.connectText(c, refused)
 		}
 	}
-	result, err := run(ctx, c)
+	result, err := h.run(ctx, c)
 	if err != nil {
 		return h.answerError(ctx, c, err)
 	}
@@ -135,13 +135,13 @@ func (h *Handler) lookup(ctx context.Context, caller *Caller, name string) (*des
 }
 
 // run calls the tool. A panic is its own failure, not the server's.
-func run(ctx context.Context, c *call) (result *Result, err error) {
+func (h *Handler) run(ctx context.Context, c *call) (result *Result, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			result, err = nil, &panicError{value: p, stack: debug.Stack()}
 		}
 	}()
-	call := &Call{Caller: c.caller, Arguments: c.arguments, Approval: c.approval}
+	call := &Call{Caller: c.caller, Arguments: c.arguments, Approval: c.approval, Closing: h.cfg.Closing}
 	if c.stream != nil {
 		call.Progress = c.stream.progress
 	}
@@ -172,9 +172,7 @@ func (h *Handler) answerError(ctx context.Context, c *call, err error) answer {
 		h.record(ctx, c, outcomeConnect)
 		return h.connectAnswer(c, connect)
 	case errors.Is(err, ErrInvalidToken):
-		h.record(ctx, c, outcomeLogin)
-		h.logger.Info("a caller has to log in again", zap.String("tool", c.tool.Name), zap.String("user_id", c.caller.UserID), zap.Error(err))
-		return failed(c.msg.id, h.loginAgain(c.endpoint))
+		return h.loginEnded(ctx, c, err)
 	case errors.As(err, &arguments):
 		h.record(ctx, c, outcomeInvalidArguments)
 		return h.errorResult(c, "Invalid arguments: "+arguments.Message)
@@ -193,13 +191,26 @@ func (h *Handler) answerError(ctx context.Context, c *call, err error) answer {
 // the operator's. The reference finds it in the log. A client that went away is
 // no failure.
 func (h *Handler) broken(ctx context.Context, c *call, err error) answer {
-	if ctx.Err() != nil {
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, ErrInvalidToken):
+		return h.loginEnded(ctx, c, cause)
+	case errors.Is(cause, ErrClosing):
+		h.record(ctx, c, outcomeCanceled)
+		return h.errorResult(c, "the server restarts; call the tool again")
+	case cause != nil:
 		h.record(ctx, c, outcomeCanceled)
 		return h.errorResult(c, "the call was canceled")
 	}
 	h.record(ctx, c, outcomeFailed)
 	reference := h.logFailure("tool failed", c.caller, err, zap.String("tool", clip(c.name)))
 	return h.errorResult(c, "the tool failed (reference "+reference+")")
+}
+
+// loginEnded answers a call whose caller has to log in again.
+func (h *Handler) loginEnded(ctx context.Context, c *call, err error) answer {
+	h.record(ctx, c, outcomeLogin)
+	h.logger.Info("a caller has to log in again", zap.String("tool", c.tool.Name), zap.String("user_id", c.caller.UserID), zap.Error(err))
+	return failed(c.msg.id, h.loginAgain(c.endpoint))
 }
 
 // internal logs err and returns the failure that the client is told.

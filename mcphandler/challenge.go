@@ -69,7 +69,7 @@ func (h *Handler) bearerChallenge(endpoint string, badToken bool) string {
 // is over, though the token is good: for the client it is the same.
 func (h *Handler) loginAgain(endpoint string) *failure {
 	return &failure{
-		status: http.StatusUnauthorized, code: codeInvalidRequest, message: badTokenMessage,
+		status: http.StatusUnauthorized, code: codeInvalidRequest, message: badTokenMessage + "; log in again",
 		challenge: h.bearerChallenge(endpoint, true),
 	}
 }

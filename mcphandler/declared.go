@@ -30,8 +30,9 @@ type Need struct {
 	Arguments json.RawMessage
 	// Approval is the id of a [ConnectError] that the caller comes back with.
 	Approval string
-	// Progress as in [Call.Progress].
-	Progress func(message string)
+	// Progress and Closing as in [Call].
+	Progress func(Progress)
+	Closing  <-chan struct{}
 }
 
 // DeclaredConfig declares a tool in words: its inputs, and either a text to

@@ -221,7 +221,7 @@ func (d *Declared) Call(ctx context.Context, c *Call) (*Result, error) {
 		return nil, err
 	}
 	need := d.need
-	need.Arguments, need.Approval, need.Progress = c.Arguments, c.Approval, c.Progress
+	need.Arguments, need.Approval, need.Progress, need.Closing = c.Arguments, c.Approval, c.Progress, c.Closing
 	if err := d.grant.fill(&need, values); err != nil {
 		return nil, err
 	}

@@ -83,6 +83,10 @@ type Config struct {
 	// long a tool list may be kept, for one person. Default 5 minutes.
 	CacheTTL time.Duration
 
+	// Closing is closed when the server is about to stop. Calls that wait for a
+	// person end then: see [Call.Closing], [ErrClosing]. Optional.
+	Closing <-chan struct{}
+
 	// Record is told of each finished tools/call. Its context is not canceled
 	// when the client has gone. Optional; must not block.
 	Record func(ctx context.Context, rec CallRecord)
@@ -120,7 +124,7 @@ type EndedSessions interface {
 type CallRecord struct {
 	Caller   *Caller
 	Tool     string
-	Outcome  string // ok, tool_error, connect, invalid_arguments, unknown_tool, failed, canceled
+	Outcome  string // ok, tool_error, connect, login, invalid_arguments, unknown_tool, failed, canceled
 	Duration time.Duration
 }
 
@@ -131,6 +135,7 @@ type Handler struct {
 	logger  *zap.Logger
 	answers answers
 	busy    *inFlight
+	streams *streams
 }
 
 // New checks cfg, fills in defaults and returns the handler.
@@ -160,7 +165,7 @@ func New(cfg Config) (*Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Handler{cfg: cfg, logger: cfg.Logger, answers: answers, busy: newInFlight(cfg.MaxRequests)}, nil
+	return &Handler{cfg: cfg, logger: cfg.Logger, answers: answers, busy: newInFlight(cfg.MaxRequests), streams: newStreams()}, nil
 }
 
 func checkConfig(cfg *Config) error {
@@ -253,8 +258,11 @@ func (h *Handler) post(w http.ResponseWriter, r *http.Request, caller *Caller) {
 		send(w, failed(req.msg.id, f))
 		return
 	}
-	req.stream = h.newStream(w, &req)
-	a := h.serve(r.Context(), &req)
+	ctx := r.Context()
+	if req.stream = h.newStream(w, r, &req); req.stream != nil {
+		ctx = req.stream.ctx
+	}
+	a := h.serve(ctx, &req)
 	if req.stream == nil || !req.stream.finish(a) {
 		send(w, a)
 	}

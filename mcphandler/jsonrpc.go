@@ -63,6 +63,7 @@ type params struct {
 	inputResponses  json.RawMessage // tools/call
 	requestState    json.RawMessage // tools/call
 	cursor          json.RawMessage // tools/list
+	requestID       json.RawMessage // notifications/cancelled
 	protocolVersion json.RawMessage // initialize
 	capabilities    json.RawMessage // initialize
 }
@@ -158,6 +159,8 @@ func parseParams(p *params, raw json.RawMessage) *failure {
 			p.requestState = m.value
 		case "cursor":
 			p.cursor = m.value
+		case "requestId":
+			p.requestID = m.value
 		case "protocolVersion":
 			p.protocolVersion = m.value
 		case "capabilities":

@@ -21,6 +21,9 @@ func (h *Handler) serveLegacy(ctx context.Context, req *request) answer {
 
 func (h *Handler) dispatchLegacy(ctx context.Context, req *request) answer {
 	if req.msg.isNotification() {
+		if req.msg.method == "notifications/cancelled" {
+			h.streams.cancel(req)
+		}
 		return accepted()
 	}
 	switch req.msg.method {

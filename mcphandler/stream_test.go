@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -31,7 +32,7 @@ func (s *slowTool) Call(_ context.Context, c *Call) (*Result, error) {
 	s.seen.Store(c)
 	for _, m := range s.messages {
 		if c.Progress != nil {
-			c.Progress(m)
+			c.Progress(Progress{Message: m})
 		}
 		s.clock.Add(int64(progressRest))
 	}
@@ -140,27 +141,17 @@ func TestProgress(t *testing.T) {
 	}
 }
 
-// Progress that comes too fast is left out, and after the answer none is heard.
-func TestProgressIsBounded(t *testing.T) {
+// After the answer, no report is heard.
+func TestProgressAfterTheEnd(t *testing.T) {
 	tool := &slowTool{}
 	f := newStreamFixture(t, tool)
 	tool.messages = []string{"one"}
 	w := f.serve("POST", map[string]string{"Authorization": "Bearer alice"}, slowCall(`"progressToken":1`))
 	before := w.Body.String()
 	tool.clock.Add(int64(time.Minute))
-	tool.seen.Load().Progress("late")
+	tool.seen.Load().Progress(Progress{Message: "late"})
 	if w.Body.String() != before {
 		t.Errorf("something was written after the end: %s", w.Body)
-	}
-
-	rec := httptest.NewRecorder()
-	s := &stream{w: rec, token: json.RawMessage("1"), now: func() time.Time { return f.now }}
-	for range 50 {
-		s.progress("again")
-	}
-	s.finish(answer{body: []byte("{}")})
-	if got := len(events(t, rec.Body.String())); got != 2 {
-		t.Errorf("%d events for messages at the same moment, want 2", got)
 	}
 }
 
@@ -244,8 +235,51 @@ type waitingTool chan error
 func (w waitingTool) Describe() Description { return (&slowTool{}).Describe() }
 
 func (w waitingTool) Call(ctx context.Context, c *Call) (*Result, error) {
-	c.Progress("waiting")
+	c.Progress(Progress{Message: "waiting"})
 	<-ctx.Done()
 	w <- ctx.Err()
 	return nil, ctx.Err()
+}
+
+// TestStreamOutlivesTimeouts: what the operator allows for a request and its
+// answer does not cut a stream, and the connection goes on after it.
+func TestStreamOutlivesTimeouts(t *testing.T) {
+	const timeout = 200 * time.Millisecond
+	for name, start := range map[string]func(*httptest.Server){
+		"HTTP/1.1": (*httptest.Server).Start,
+		"HTTP/2":   func(s *httptest.Server) { s.EnableHTTP2 = true; s.StartTLS() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newToolFixture(t, func(ctx context.Context, c *Call) (*Result, error) {
+				c.Progress(Progress{Message: "begun"})
+				select {
+				case <-time.After(3 * timeout):
+					return TextResult("done"), nil
+				case <-ctx.Done():
+					return nil, ctx.Err()
+				}
+			}, nil)
+			server := httptest.NewUnstartedServer(f.handler)
+			server.Config.ReadTimeout, server.Config.WriteTimeout, server.Config.IdleTimeout = timeout, timeout, time.Minute
+			var connections atomic.Int32
+			server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+				if state == http.StateNew {
+					connections.Add(1)
+				}
+			}
+			start(server)
+			defer server.Close()
+			fields := legacyFields()
+			fields["Accept"] = "application/json, text/event-stream"
+			for range 2 {
+				got := exchange(t, server.Client(), server.URL, fields, slowCall(`"progressToken":1`))
+				if list := events(t, got.body); len(list) != 2 || !strings.Contains(list[1], `"text":"done"`) {
+					t.Errorf("events %q, want a report and the response", list)
+				}
+			}
+			if got := connections.Load(); got != 1 {
+				t.Errorf("%d connections, want one", got)
+			}
+		})
+	}
 }

@@ -68,10 +68,18 @@ type Call struct {
 	// Approval is the ID of a [ConnectError] that this call was answered with
 	// before, if the client brought it back.
 	Approval string
-	// Progress tells the client, in words, what a long call waits for (MCP,
+	// Progress tells the client how far a long call is (MCP,
 	// notifications/progress); nil when nobody listens. It may be called from
-	// any goroutine until Call returns.
-	Progress func(message string)
+	// any goroutine; after Call has returned it does nothing. With the first
+	// report the answer becomes a stream, which is kept open for as long as the
+	// call takes: then the call's context also ends when the client cancels the
+	// call or does not read, when its token is revoked, or, a second after
+	// Closing, with the cause [ErrClosing].
+	Progress func(Progress)
+	// Closing is closed when the server is about to stop, or to serve another
+	// configuration: a tool that waits for a person answers then, one that works
+	// goes on. Nil: never.
+	Closing <-chan struct{}
 }
 
 // Result is what a tool answers. Its parts stay raw JSON on their way to the

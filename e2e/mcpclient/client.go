@@ -33,6 +33,8 @@ type Client struct {
 	Revision string
 	// Elicitation declares that the client can show the person an address.
 	Elicitation bool
+	// Progress, if set, hears of each report of a call that is under way.
+	Progress func(message string)
 
 	// Resource and Server are what [Client.Discover] found.
 	Resource ResourceMetadata
@@ -89,7 +91,7 @@ func (c *Client) send(req *http.Request, want int) (*http.Response, []byte, erro
 		return nil, nil, err
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
+	body, err := io.ReadAll(io.LimitReader(c.listen(resp), maxBody))
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading the answer of %s: %w", req.URL.Path, err)
 	}

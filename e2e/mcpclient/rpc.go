@@ -149,12 +149,17 @@ func (c *Client) call(ctx context.Context, method string, params map[string]any,
 	if params == nil {
 		params = map[string]any{}
 	}
+	meta := make(map[string]any)
 	if c.Revision == Modern {
-		params["_meta"] = map[string]any{
-			"io.modelcontextprotocol/protocolVersion":    c.Revision,
-			"io.modelcontextprotocol/clientCapabilities": c.capabilities(),
-			"io.modelcontextprotocol/clientInfo":         clientInfo(),
-		}
+		meta["io.modelcontextprotocol/protocolVersion"] = c.Revision
+		meta["io.modelcontextprotocol/clientCapabilities"] = c.capabilities()
+		meta["io.modelcontextprotocol/clientInfo"] = clientInfo()
+	}
+	if c.Progress != nil {
+		meta["progressToken"] = c.progressToken()
+	}
+	if len(meta) > 0 {
+		params["_meta"] = meta
 	}
 	message := map[string]any{"jsonrpc": "2.0", "id": c.lastID, "method": method, "params": params}
 	req, err := c.request(ctx, message, method, name)
@@ -212,7 +217,7 @@ func (c *Client) answer(resp *http.Response, body []byte) (json.RawMessage, erro
 			}
 		}
 	}
-	for _, raw := range messages {
+	for i, raw := range messages {
 		var message struct {
 			ID     json.RawMessage `json:"id"`
 			Result json.RawMessage `json:"result"`
@@ -223,6 +228,9 @@ func (c *Client) answer(resp *http.Response, body []byte) (json.RawMessage, erro
 		}
 		if string(message.ID) != fmt.Sprint(c.lastID) {
 			continue
+		}
+		if i != len(messages)-1 {
+			return nil, fmt.Errorf("something follows the answer to request %d in %q", c.lastID, body)
 		}
 		if message.Error != nil {
 			return nil, message.Error

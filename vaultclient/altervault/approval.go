@@ -85,6 +85,13 @@ func (a *attempt) call() string {
 func (a *attempt) await(ctx context.Context, id, url string) (*alter.ProxyResult, error) {
 	wait, cancel := context.WithTimeout(ctx, a.patience(ctx))
 	defer cancel()
+	go func() {
+		select {
+		case <-a.use.Closing:
+			cancel()
+		case <-wait.Done():
+		}
+	}()
 	if a.use.Progress != nil {
 		a.use.Progress(approvalMessage(url))
 	}

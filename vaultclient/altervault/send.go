@@ -42,6 +42,9 @@ type Use struct {
 	Approval, ApprovalURL string
 	// Progress is told what a call waits for; nil when nobody listens.
 	Progress func(message string)
+	// Closing is closed when the server is about to stop: the call waits for no
+	// approval any longer. Optional.
+	Closing <-chan struct{}
 }
 
 // Send sends req with the person's grant. The body of the response is to be

@@ -39,7 +39,11 @@ func run(ctx context.Context, url string) error {
 	if err != nil {
 		return err
 	}
-	client := mcp.NewClient(&mcp.Implementation{Name: "e2e-go", Version: "1.0.0"}, nil)
+	client := mcp.NewClient(&mcp.Implementation{Name: "e2e-go", Version: "1.0.0"}, &mcp.ClientOptions{
+		ProgressNotificationHandler: func(_ context.Context, req *mcp.ProgressNotificationClientRequest) {
+			_ = say(map[string]any{"step": "progress", "progress": req.Params}) // the test misses it
+		},
+	})
 	session, err := client.Connect(ctx, &mcp.StreamableClientTransport{Endpoint: url, OAuthHandler: handler}, nil)
 	if err != nil {
 		return fmt.Errorf("connecting: %w", err)
@@ -66,7 +70,9 @@ func useTools(ctx context.Context, session *mcp.ClientSession) error {
 	}
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {
-		result, err := session.CallTool(ctx, &mcp.CallToolParams{Name: lines.Text(), Arguments: map[string]any{}})
+		params := &mcp.CallToolParams{Name: lines.Text(), Arguments: map[string]any{}}
+		params.SetProgressToken(lines.Text())
+		result, err := session.CallTool(ctx, params)
 		if err != nil {
 			return fmt.Errorf("calling %s: %w", lines.Text(), err)
 		}

@@ -65,12 +65,16 @@ class Callback:
         return AuthorizationCodeResult(code=params["code"], state=params.get("state"), iss=params.get("iss"))
 
 
+async def report(progress: float, total: float | None, message: str | None) -> None:
+    say("progress", progress={"progress": progress, "total": total, "message": message})
+
+
 async def use_tools(client: Client) -> None:
     tools = (await client.list_tools()).tools
     say("tools", protocol=client.protocol_version, names=sorted(tool.name for tool in tools))
 
     while name := (await asyncio.to_thread(sys.stdin.readline)).strip():
-        result = await client.call_tool(name, {})
+        result = await client.call_tool(name, {}, progress_callback=report)
         say("call", name=name, result=result.model_dump(mode="json", by_alias=True, exclude_none=True))
 
 

@@ -73,11 +73,14 @@ export class MemoryProvider {
 	redirectToAuthorization(url) { say('authorize', { url: url.href }); }
 }
 
-/** Calls the tools that the test names, one a line, until there are no more lines. */
-export async function useTools(client, protocol) {
+/**
+ * Calls the tools that the test names, one a line, until there are no more lines.
+ * What the server reports of a call's progress is {"step":"progress"}.
+ */
+export async function useTools(client, protocol, call = (params, options) => client.callTool(params, options)) {
 	const { tools } = await client.listTools();
 	say('tools', { protocol, names: tools.map((tool) => tool.name).sort() });
 	for await (const name of createInterface({ input: process.stdin })) {
-		say('call', { name, result: await client.callTool({ name, arguments: {} }) });
+		say('call', { name, result: await call({ name, arguments: {} }, { onprogress: (progress) => say('progress', { progress }) }) });
 	}
 }

@@ -26,6 +26,6 @@ if (first.client) throw new Error('the server let an unknown client in');
 const params = await callback.received(authProvider.state());
 await first.transport.finishAuth(params.get('code'));
 const { client, transport } = await connect();
-await useTools(client, transport.protocolVersion);
+await useTools(client, transport.protocolVersion, (params, options) => client.callTool(params, undefined, options));
 await transport.terminateSession();
 await client.close();

@@ -23,11 +23,12 @@ func (v *Vault) openIDConfiguration(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, map[string]any{
 		"issuer":                                v.Issuer(),
 		"jwks_uri":                              v.Issuer() + "/jwks.json",
-		"authorization_endpoint":                v.Issuer() + "/login",
+		"authorization_endpoint":                v.Issuer() + "/authorize",
 		"token_endpoint":                        v.Issuer() + "/token",
 		"response_types_supported":              []string{"code"},
 		"subject_types_supported":               []string{"public"},
 		"id_token_signing_alg_values_supported": []string{"ES256"},
+		"code_challenge_methods_supported":      []string{"S256"},
 	})
 }
 
@@ -54,7 +55,10 @@ func (v *Vault) UserToken(person string, ttl time.Duration) string {
 	return v.userToken(person, ttl)
 }
 
-func (v *Vault) userToken(person string, ttl time.Duration) string {
+func (v *Vault) userToken(person string, ttl time.Duration) string { return v.idToken(person, ttl, "") }
+
+// idToken is a user token that answers a request with a nonce.
+func (v *Vault) idToken(person string, ttl time.Duration, nonce string) string {
 	p := v.person(person)
 	now := v.now()
 	claims := map[string]any{
@@ -63,6 +67,9 @@ func (v *Vault) userToken(person string, ttl time.Duration) string {
 	}
 	if len(p.Groups) > 0 {
 		claims["groups"] = p.Groups
+	}
+	if nonce != "" {
+		claims["nonce"] = nonce
 	}
 	return v.sign("JWT", claims)
 }

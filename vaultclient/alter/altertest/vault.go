@@ -96,6 +96,7 @@ type world struct {
 	clockOffset time.Duration
 	actors      map[string]string // caller type and caller to actor id
 	sessions    map[string]*signIn
+	logins      map[string]login // by code or refresh token
 	connects    map[string]*connectSession
 	grants      []*Grant
 	approvals   []*approval
@@ -164,6 +165,7 @@ func (v *Vault) newWorld() {
 	v.world = world{
 		actors:   map[string]string{},
 		sessions: map[string]*signIn{},
+		logins:   map[string]login{},
 		connects: map[string]*connectSession{},
 	}
 	for _, g := range v.config.Grants {
@@ -255,6 +257,8 @@ func (v *Vault) routes() *http.ServeMux {
 	mux.HandleFunc("GET /idp/.well-known/openid-configuration", v.openIDConfiguration)
 	mux.HandleFunc("GET /idp/jwks.json", v.jwks)
 	mux.HandleFunc("/idp/login", v.loginPage)
+	mux.HandleFunc("/idp/authorize", v.authorize)
+	mux.HandleFunc("POST /idp/token", v.idpToken)
 	mux.HandleFunc("/connect", v.connectPage)
 	mux.HandleFunc("/approve/{id}", v.approvePage)
 	mux.HandleFunc("/provider/{mode}/{rest...}", v.provider)
