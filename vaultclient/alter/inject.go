@@ -15,12 +15,12 @@ import (
 // header of the same name, however spelt, is replaced. body is what will be
 // sent; only AWS signatures look at it.
 func (t *Token) Apply(req *http.Request, body []byte, now time.Time) error {
-	if strings.HasPrefix(t.injection.format, awsFormat) {
-		return t.injection.signAWS(req, body, now)
-	}
 	in := &t.injection
 	if req.Header == nil {
 		req.Header = http.Header{}
+	}
+	if strings.HasPrefix(in.format, awsFormat) {
+		return in.signAWS(req, body, now)
 	}
 	setHeader(req.Header, in.header, strings.Replace(in.format, "{token}", in.secret.Reveal(), 1))
 	for _, rule := range in.rules {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -32,14 +33,12 @@ func (in *injection) signAWS(req *http.Request, body []byte, now time.Time) erro
 		// The signer sends what it understood of a query, and nothing else.
 		return invalid("the query of the AWS request is malformed")
 	}
-	for name := range req.Header {
-		if slices.ContainsFunc(in.headers(), func(n string) bool { return strings.EqualFold(n, name) }) {
-			delete(req.Header, name)
-		}
-	}
+	own := in.headers()
+	maps.DeleteFunc(req.Header, func(name string, _ []string) bool {
+		return slices.ContainsFunc(own, func(s string) bool { return strings.EqualFold(s, name) })
+	})
 	sum := sha256.Sum256(body)
 	hash := hex.EncodeToString(sum[:])
-	req.Header.Set("X-Amz-Content-Sha256", hash)
 	credentials := aws.Credentials{
 		AccessKeyID: in.secret.Reveal(), SecretAccessKey: secret.Reveal(),
 		SessionToken: in.additional["session_token"].Reveal(),
@@ -47,19 +46,43 @@ func (in *injection) signAWS(req *http.Request, body []byte, now time.Time) erro
 	// S3 signs the path as it is sent. All others sign it without empty and dot
 	// segments, and encode it once more.
 	s3 := service == "s3"
-	plain := func(o *v4.SignerOptions) { o.DisableURIPathEscaping = s3 }
+	signed := awsSigned(req, hash, !s3)
+	signer := v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = s3 })
+	if err := signer.SignHTTP(context.WithoutCancel(req.Context()), credentials, signed, hash, service, region, now); err != nil {
+		return &Error{Kind: ErrOperator, Message: "the AWS request cannot be signed"}
+	}
+	maps.Copy(req.Header, signed.Header)
+	u := *req.URL
+	u.RawQuery = signed.URL.RawQuery // in the order and form that is signed
+	req.URL = &u
+	return nil
+}
+
+// awsSigned is req as it is signed.
+func awsSigned(req *http.Request, hash string, clean bool) *http.Request {
 	signed, u := *req, *req.URL
-	if signed.URL = &u; !s3 {
+	if clean {
 		u.RawPath = cleanAWSPath(u.EscapedPath())
 		u.Path, _ = url.PathUnescape(u.RawPath) // which EscapedPath has escaped
 	}
-	if err := v4.NewSigner(plain).SignHTTP(context.WithoutCancel(req.Context()), credentials, &signed, hash, service, region, now); err != nil {
-		return &Error{Kind: ErrOperator, Message: "the AWS request cannot be signed"}
+	signed.URL, signed.Header = &u, awsSignedHeaders(req.Header)
+	signed.Header.Set("X-Amz-Content-Sha256", hash)
+	return &signed
+}
+
+// awsSignedHeaders are those that AWS wants signed, beside the host. Any other
+// may be changed on the way, if only by net/http, and break the signature. They
+// are taken out of h, for who spelt one otherwise meant the same.
+func awsSignedHeaders(h http.Header) http.Header {
+	out := make(http.Header)
+	for name, values := range h {
+		canonical := http.CanonicalHeaderKey(name)
+		if canonical == "Content-Type" || canonical == "Content-Md5" || strings.HasPrefix(canonical, "X-Amz-") {
+			delete(h, name)
+			out[canonical] = append(out[canonical], values...)
+		}
 	}
-	sent := *req.URL
-	sent.RawQuery = u.RawQuery // in the order and form that is signed
-	req.URL = &sent
-	return nil
+	return out
 }
 
 // cleanAWSPath removes empty and dot segments from an encoded path, as

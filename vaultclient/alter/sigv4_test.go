@@ -63,7 +63,11 @@ func TestSignAWSVectors(t *testing.T) {
 			t.Fatal(err)
 		}
 		setBody(req, []byte(v.Body))
-		req.Header = http.Header{"Content-Type": {"application/json"}, "X-Multi": {"a   b"}, "User-Agent": {"u"}}
+		req.Header = http.Header{
+			"content-type": {"application/json"}, "X-Amz-Meta-A": {"a   b"}, "Authorization": {"mine"},
+			// These are not signed: net/http sends none of them as it stands here.
+			"Connection": {"keep-alive"}, "Host": {"other.example"}, "User-Agent": {"u"},
+		}
 		if err := awsInjection(v.Service, v.Session).signAWS(req, []byte(v.Body), time.Unix(1_800_000_000, 0)); err != nil {
 			t.Errorf("%s: %v", v.URL, err)
 			continue
@@ -73,6 +77,18 @@ func TestSignAWSVectors(t *testing.T) {
 		}
 		if got := req.Header.Get("Authorization"); !strings.HasSuffix(got, "Signature="+v.Signature) {
 			t.Errorf("%s: got %s, want signature %s", v.URL, got, v.Signature)
+		}
+	}
+}
+
+// Apply makes the headers that a request does not have yet.
+func TestApplyWithoutHeaders(t *testing.T) {
+	for _, format := range []string{awsFormat, "Bearer {token}"} {
+		in := awsInjection("s3", "")
+		in.header, in.format = "Authorization", format
+		req := &http.Request{Method: http.MethodGet, URL: mustURL(t, "https://b.s3.eu-west-1.amazonaws.com/k")}
+		if err := (&Token{injection: *in}).Apply(req, nil, time.Unix(0, 0)); err != nil || req.Header.Get("Authorization") == "" {
+			t.Errorf("%s: %v, %v", format, req.Header, err)
 		}
 	}
 }

@@ -91,7 +91,7 @@ func (v *Vault) approvalStatus(r *request) (reply, *refusal) {
 		return reply{}, refuse(404, "approval_not_found", "no such approval")
 	}
 	v.wait(r.Request, time.Duration(seconds)*time.Second, func() bool {
-		return !slices.Contains([]string{Pending, Approved, Executing}, a.status) || a.opened() != a.told
+		return !slices.Contains([]string{Pending, Approved, Executing}, a.status) || a.status == Pending && a.opened() != a.told
 	})
 	v.mu.Lock()
 	defer v.mu.Unlock()
