@@ -91,7 +91,7 @@ func (c *Client) send(req *http.Request, want int) (*http.Response, []byte, erro
 		return nil, nil, err
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(c.listen(resp), maxBody))
+	body, err := io.ReadAll(io.LimitReader(io.TeeReader(resp.Body, c.ear(resp.Header)), maxBody))
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading the answer of %s: %w", req.URL.Path, err)
 	}

@@ -13,13 +13,13 @@ import (
 // that a token may have; the other clients send numbers.
 func (c *Client) progressToken() string { return fmt.Sprintf("progress of %d", c.lastID) }
 
-// listen returns the body of an answer. Reports of progress in it are passed on
-// as soon as they are read.
-func (c *Client) listen(resp *http.Response) io.Reader {
-	if c.Progress == nil || !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream") {
-		return resp.Body
+// ear returns what hears the body of an answer while it is read: reports of
+// progress in it are passed on at once.
+func (c *Client) ear(header http.Header) io.Writer {
+	if c.Progress == nil || !strings.HasPrefix(header.Get("Content-Type"), "text/event-stream") {
+		return io.Discard
 	}
-	return io.TeeReader(resp.Body, &listener{client: c, token: c.progressToken()})
+	return &listener{client: c, token: c.progressToken()}
 }
 
 // listener hears what is written to it.
