@@ -193,8 +193,12 @@ func (v *Vault) poll(body []byte) (int, any) {
 	session := found.(*vaultSession)
 	select {
 	case <-session.done:
-	case <-time.After(time.Duration(min(asked.Wait, 30_000)) * time.Millisecond):
-		return http.StatusOK, map[string]any{"status": "pending"}
+	default:
+		select {
+		case <-session.done:
+		case <-time.After(time.Duration(min(asked.Wait, 30_000)) * time.Millisecond):
+			return http.StatusOK, map[string]any{"status": "pending"}
+		}
 	}
 	name, _ := v.people.Load(session.token)
 	return http.StatusOK, map[string]any{
