@@ -22,7 +22,7 @@ import (
 )
 
 // APIKey is the key that the vault takes, of the form without a checksum.
-const APIKey = "alter_key_" + "benchbenchbenchbenchbenchbenchbenchbench" //nolint:gosec // opens nothing but this program
+const APIKey = "alter_key_" + "benchbenchbenchbenchbenchbenchbenchbench"
 
 // Routes of the vault that are counted.
 const (
