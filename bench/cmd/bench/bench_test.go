@@ -35,6 +35,9 @@ func TestQuick(t *testing.T) {
 		"| official Go SDK, stateless revision |", "| official Go SDK, handshake revision |",
 		"| registration |", "| login by OpenID Connect", "| login with a password", "| refresh |", "| metadata |",
 		"| 200 people have called |", "| the first after a start |",
+		"| alter_mcp, the defaults: token kept, audit meta |", "1 × `/sdk/oauth/audit/api-call` |",
+		"| alter_mcp, audit none |", "| none |", "1 × `/sdk/oauth/audit/api-call`, 1 × `/sdk/token` |",
+		"Alter SDK on FastMCP, with sessions, as its guide has it | ≤ 1/40 = 0.0250 | - | not judged |",
 		"FastMCP, handshake revision | ≤ 1/32 = 0.0313 | - | not judged |",
 	} {
 		if !strings.Contains(table, row) {

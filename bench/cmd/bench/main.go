@@ -28,7 +28,7 @@ func run() error {
 	var o suite.Options
 	flag.BoolVar(&o.Quick, "quick", false, "a few calls and people, to see that it works; the figures are worth nothing")
 	readme := flag.Bool("readme", false, "write the tables into README.md and bench/README.md, beside standard output")
-	parts := flag.String("parts", "calls,auth,memory", "what is measured")
+	parts := flag.String("parts", "calls,auth,memory,alter", "what is measured")
 	flag.StringVar(&o.Work, "work", ".work", "folder of the binaries, for data and logs")
 	flag.StringVar(&o.Config, "config", "config", "folder of the Caddyfiles")
 	flag.StringVar(&o.LoadCPU, "load-cpu", "0", "CPU of all but the server under test; this program is put there by ./run")
@@ -86,11 +86,11 @@ func check(o *suite.Options) error {
 }
 
 func measure(ctx context.Context, s *suite.Suite, parts []string) error {
-	all := map[string]func(context.Context) error{"calls": s.Calls, "auth": s.Auth, "memory": s.Memory}
+	all := map[string]func(context.Context) error{"calls": s.Calls, "auth": s.Auth, "memory": s.Memory, "alter": s.Alter}
 	for _, part := range parts {
 		one := all[part]
 		if one == nil {
-			return fmt.Errorf("-parts %q: there are calls, auth and memory", part)
+			return fmt.Errorf("-parts %q: there are calls, auth, memory and alter", part)
 		}
 		if err := one(ctx); err != nil {
 			return err

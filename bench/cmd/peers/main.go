@@ -36,6 +36,12 @@ func choose(name, addr, provider, key string) (http.Handler, error) {
 			return nil, err
 		}
 		return idp.Handler(), nil
+	case "vault":
+		vault, err := peer.NewVault("http://" + addr)
+		if err != nil {
+			return nil, err
+		}
+		return vault.Handler(), nil
 	case "bare":
 		return peer.Bare(provider), nil
 	case "hand":
@@ -43,7 +49,7 @@ func choose(name, addr, provider, key string) (http.Handler, error) {
 	case "sdk":
 		return peer.OfficialSDK(provider, key)
 	}
-	return nil, fmt.Errorf("no peer is called %q; there are provider, idp, bare, hand and sdk", name)
+	return nil, fmt.Errorf("no peer is called %q; there are provider, idp, vault, bare, hand and sdk", name)
 }
 
 func serve(addr string, handler http.Handler) error {

@@ -105,7 +105,7 @@ const maxSteps = 20
 
 // visit opens an address, follows redirects and submits each form, until a
 // redirect leads to stop, whose address it returns, or until a page has no form
-// to submit, which it returns.
+// to submit and waits for nothing, which it returns.
 func (b *Browser) visit(address, stop string) (*url.URL, *page, error) {
 	at, err := url.Parse(address)
 	if err != nil {
@@ -131,7 +131,12 @@ func (b *Browser) visit(address, stop string) (*url.URL, *page, error) {
 		}
 		form, action, found := b.fillIn(now)
 		if !found {
-			return nil, now, nil
+			next, err := b.follow(now)
+			if err != nil || next == nil {
+				return nil, now, err
+			}
+			now = next
+			continue
 		}
 		now, err = b.send(http.MethodPost, action, formType, []byte(form.Encode()))
 	}

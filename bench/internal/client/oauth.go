@@ -94,13 +94,7 @@ func (b *Browser) Register(s *Server, name string) (string, error) {
 // Login goes from the authorization request to the tokens: consent, login, code
 // and exchange.
 func (b *Browser) Login(s *Server, client string) (*Tokens, error) {
-	state, verifier := rand.Text(), rand.Text()+rand.Text()
-	challenge := sha256.Sum256([]byte(verifier))
-	q := url.Values{
-		"response_type": {"code"}, "client_id": {client}, "redirect_uri": {redirectURI}, "state": {state},
-		"resource": {s.Issuer}, "code_challenge_method": {"S256"},
-		"code_challenge": {base64.RawURLEncoding.EncodeToString(challenge[:])},
-	}
+	q, verifier := authorization(s, client)
 	back, end, err := b.visit(s.Authorization+"?"+q.Encode(), redirectURI)
 	if err != nil {
 		return nil, fmt.Errorf("logging in: %w", err)
@@ -109,11 +103,28 @@ func (b *Browser) Login(s *Server, client string) (*Tokens, error) {
 		return nil, fmt.Errorf("logging in: status %d at %s: %.300s", end.Status, end.at.Path, end.Body)
 	}
 	answer := back.Query()
-	if answer.Get("state") != state || answer.Get("iss") != s.Issuer || answer.Get("code") == "" {
+	if answer.Get("state") != q.Get("state") || answer.Get("iss") != s.Issuer || answer.Get("code") == "" {
 		return nil, errors.New("logging in: the redirect is not the answer to the request: " + answer.Get("error"))
 	}
+	return b.exchange(s, client, answer.Get("code"), verifier)
+}
+
+// authorization returns the parameters of an authorization request, and the
+// verifier of its code (RFC 7636).
+func authorization(s *Server, client string) (q url.Values, verifier string) {
+	verifier = rand.Text() + rand.Text()
+	challenge := sha256.Sum256([]byte(verifier))
+	return url.Values{
+		"response_type": {"code"}, "client_id": {client}, "redirect_uri": {redirectURI}, "state": {rand.Text()},
+		"resource": {s.Issuer}, "code_challenge_method": {"S256"},
+		"code_challenge": {base64.RawURLEncoding.EncodeToString(challenge[:])},
+	}, verifier
+}
+
+// exchange changes a code for tokens.
+func (b *Browser) exchange(s *Server, client, code, verifier string) (*Tokens, error) {
 	return b.token(s, url.Values{
-		"grant_type": {"authorization_code"}, "code": {answer.Get("code")}, "redirect_uri": {redirectURI},
+		"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {redirectURI},
 		"client_id": {client}, "code_verifier": {verifier}, "resource": {s.Issuer},
 	})
 }

@@ -52,6 +52,9 @@ func (s *Suite) bounds() []bound {
 		what: "p99 at 50 calls/s of " + oursModern + " / " + proxy, limit: "≤ 1.5", atMost: 1.5,
 		measured: s.ratio(oursModern, proxy, func(r *row) measure.Spread { return r.open99 }),
 	})
+	ratio(alterFetch, alterSDK, "1/40 = 0.0250", 1./40)
+	ratio(alterOurs, alterSDK, "1/95 = 0.0105", 1./95)
+	ratio(alterQuiet, alterSDK, "1/95 = 0.0105", 1./95)
 	list = append(list, s.startBounds()...)
 	list = append(list, s.authBounds()...)
 	return append(list, s.memoryBounds()...)

@@ -193,9 +193,15 @@ func (s *Suite) run(ctx context.Context, l *load, plan measure.Plan) (*cost, err
 	if err != nil {
 		return nil, err
 	}
-	c, err := s.measureCost(l.target.pid(), plan, func(worker, i int) error {
+	var rest func() error
+	if l.target.rest != nil {
+		if rest, err = l.target.rest(ctx, plan.Calls); err != nil {
+			return nil, err
+		}
+	}
+	c, err := s.measureWhole(l.target.pid(), plan, func(worker, i int) error {
 		return l.callers[i%len(l.callers)].Call(l.conns[worker], i+1)
-	})
+	}, rest)
 	if err != nil {
 		return nil, err
 	}
@@ -211,14 +217,27 @@ func (s *Suite) run(ctx context.Context, l *load, plan measure.Plan) (*cost, err
 
 // measureCost drives a load and reads what it cost a process.
 func (s *Suite) measureCost(pid int, plan measure.Plan, op func(worker, i int) error) (*cost, error) {
+	return s.measureWhole(pid, plan, op, nil)
+}
+
+// measureWhole is measureCost with what a process does after its last answer:
+// rest, which may be nil, returns when that is done.
+func (s *Suite) measureWhole(pid int, plan measure.Plan, op func(worker, i int) error, rest func() error) (*cost, error) {
 	begin, err := s.usage(pid)
 	if err != nil {
 		return nil, err
 	}
+	started := time.Now()
 	timing, err := measure.Drive(plan, op)
 	if err != nil {
 		return nil, err
 	}
+	if rest != nil {
+		if err := rest(); err != nil {
+			return nil, err
+		}
+	}
+	took := time.Since(started)
 	end, err := s.usage(pid)
 	if err != nil {
 		return nil, err
@@ -227,7 +246,7 @@ func (s *Suite) measureCost(pid int, plan measure.Plan, op func(worker, i int) e
 	return &cost{
 		Timing:  timing,
 		perCall: float64(own) / float64(time.Microsecond) / float64(plan.Calls),
-		others:  float64(end.busy-begin.busy-own) / float64(timing.Took),
+		others:  float64(end.busy-begin.busy-own) / float64(took),
 	}, nil
 }
 

@@ -50,15 +50,19 @@ type Suite struct {
 	provider, idp *process
 	providerHost  string
 	idpHost       string
+	vault         *process // while the Alter Vault is measured
+	vaultHost     string
 	keys          *peer.Keys
 	rows          []*row
 	auth          []*authRow
 	memory        *memory
+	alter         []*alterRow
 }
 
 // tenant is an installation of the server under test with its people.
 type tenant struct {
 	data, site, endpoint string
+	config               string // file of the Caddyfile
 	admin                string // address of Caddy's admin endpoint, while profiles are taken
 	env                  []string
 	roots                *x509.CertPool
@@ -95,7 +99,7 @@ func New(ctx context.Context, o Options, progress func(string, ...any)) (*Suite,
 // Close ends the providers.
 func (s *Suite) Close() error {
 	var errs []error
-	for _, p := range []*process{s.provider, s.idp} {
+	for _, p := range []*process{s.provider, s.idp, s.vault} {
 		if p != nil {
 			errs = append(errs, p.stop())
 		}
@@ -164,7 +168,7 @@ func (s *Suite) newTenant(name, scheme, identity string) (*tenant, error) {
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return nil, err
 	}
-	t := &tenant{data: data, site: scheme + "://localhost:" + port}
+	t := &tenant{data: data, config: "ours.Caddyfile", site: scheme + "://localhost:" + port}
 	t.endpoint = t.site + "/mcp"
 	t.env = []string{
 		"SITE=" + t.site, "DATA=" + data, "IDENTITY=" + identity, "IDP=http://" + s.idpHost,
@@ -189,7 +193,7 @@ func (s *Suite) startTenant(ctx context.Context, t *tenant) (*process, time.Dura
 		return nil, 0, err
 	}
 	p, err := start(ctx, s.opts.ServerCPU, filepath.Join(t.data, "server.log"), t.env, s.file("caddy"), "run",
-		"--adapter", "caddyfile", "--config", filepath.Join(s.opts.Config, "ours.Caddyfile"))
+		"--adapter", "caddyfile", "--config", filepath.Join(s.opts.Config, t.config))
 	if err != nil {
 		return nil, 0, err
 	}

@@ -51,6 +51,10 @@ type target struct {
 	tenant   *tenant       // nil for a peer
 	admin    string        // address of Caddy's admin endpoint, while profiles are taken
 	took     time.Duration // to answer
+
+	// rest returns what waits until the work of the calls that now begin is
+	// done; nil where nothing is left after the last answer.
+	rest func(ctx context.Context, calls int) (func() error, error)
 }
 
 // startOurs starts the server under test on a new installation, after all have

@@ -25,6 +25,7 @@ func (s *Suite) Full(command string) (string, error) {
 		return "", err
 	}
 	s.writeMemory(&b)
+	s.writeAlter(&b)
 	b.WriteString("\n| what | must | measured | verdict |\n|---|---|---|---|\n")
 	for _, m := range s.bounds() {
 		verdict := m.verdict()
@@ -48,13 +49,13 @@ func (s *Suite) writeCalls(b *strings.Builder) {
 			s.ratio(oursOf(r), r.name, func(r *row) measure.Spread { return r.cpu }),
 			r.perSecond, r.p50, r.p99, r.open99, r.idle, r.started)
 	}
-	s.writeOthers(b)
+	writeOthers(b, s.rows)
 }
 
 // writeOthers says how far the machine was the benchmark's own.
-func (s *Suite) writeOthers(b *strings.Builder) {
+func writeOthers(b *strings.Builder, rows []*row) {
 	most := 0.0
-	for _, r := range s.rows {
+	for _, r := range rows {
 		most = max(most, slices.Max(r.others))
 	}
 	fmt.Fprintf(b, "\nOther programs used at most %.0f %% of the server's CPU during a measurement.\n", 100*most)
@@ -90,6 +91,11 @@ func (s *Suite) row(name string) *row {
 	for _, r := range s.rows {
 		if r.name == name {
 			return r
+		}
+	}
+	for _, r := range s.alter {
+		if r.name == name {
+			return &r.row
 		}
 	}
 	return nil
