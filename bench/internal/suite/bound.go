@@ -53,6 +53,7 @@ func (s *Suite) bounds() []bound {
 		measured: s.ratio(oursModern, proxy, func(r *row) measure.Spread { return r.open99 }),
 	})
 	ratio(alterFetch, alterSDK, "1/40 = 0.0250", 1./40)
+	ratio(alterOurs, alterSDK, "1/40 = 0.0250", 1./40)
 	ratio(alterOurs, alterSDK, "1/95 = 0.0105", 1./95)
 	ratio(alterQuiet, alterSDK, "1/95 = 0.0105", 1./95)
 	list = append(list, s.startBounds()...)
