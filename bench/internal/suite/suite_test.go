@@ -43,6 +43,14 @@ func measured(factor float64) *Suite {
 		}
 		r.started = measure.Spread{50}
 	}
+	s.alter = s.newAlterRows()
+	for _, r := range s.alter {
+		r.cpu, r.others = measure.Spread{100, 200}, measure.Spread{0, .1}
+		if strings.HasPrefix(r.name, "alter_mcp") {
+			r.cpu = measure.Spread{100 * factor, 200 * factor}
+		}
+		r.vault, r.kilobyte = map[string]float64{"POST /tokens": 1}, measure.Spread{3}
+	}
 	s.auth = []*authRow{{name: registerName, cpu: measure.Spread{100}, perSecond: measure.Spread{6000}}}
 	s.memory = &memory{few: 1000, crowd: 10_000, afterFew: 60, afterCrowd: 78, connectedFew: 80, connected: 440}
 	return s
@@ -83,6 +91,14 @@ func TestTablesHoldEverySystem(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, r := range s.rows {
+		if !strings.Contains(full, "| "+r.name+" | ") {
+			t.Errorf("%s is not in the full tables", r.name)
+		}
+		if !strings.Contains(short, "| "+r.name+" | ") {
+			t.Errorf("%s is not in the short table", r.name)
+		}
+	}
+	for _, r := range s.alter {
 		if !strings.Contains(full, "| "+r.name+" | ") {
 			t.Errorf("%s is not in the full tables", r.name)
 		}
