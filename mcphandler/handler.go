@@ -20,6 +20,7 @@ import (
 	"slices"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	"go.uber.org/zap"
 )
 
@@ -134,6 +135,7 @@ type Handler struct {
 	cfg     Config
 	logger  *zap.Logger
 	answers answers
+	opened  *lru.Cache[openedKey, *session] // see unsealSession
 	busy    *inFlight
 	streams *streams
 }
@@ -165,7 +167,13 @@ func New(cfg Config) (*Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Handler{cfg: cfg, logger: cfg.Logger, answers: answers, busy: newInFlight(cfg.MaxRequests), streams: newStreams()}, nil
+	opened, err := lru.New[openedKey, *session](maxOpened)
+	if err != nil {
+		return nil, fmt.Errorf("configuring the MCP handler: %w", err)
+	}
+	return &Handler{
+		cfg: cfg, logger: cfg.Logger, answers: answers, opened: opened, busy: newInFlight(cfg.MaxRequests), streams: newStreams(),
+	}, nil
 }
 
 func checkConfig(cfg *Config) error {

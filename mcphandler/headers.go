@@ -132,23 +132,26 @@ func parseRange(part string) (media string, weight float64) {
 
 // readBody reads at most limit bytes.
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *failure) {
-	tooLarge := &failure{
-		status: http.StatusRequestEntityTooLarge, code: codeInvalidRequest,
-		message: "the body is larger than " + strconv.FormatInt(limit, 10) + " bytes",
-	}
 	if r.ContentLength > limit {
 		w.Header().Set("Connection", "close") // spares reading what is refused
-		return nil, tooLarge
+		return nil, tooLarge(limit)
 	}
 	body, err := readAll(http.MaxBytesReader(w, r.Body, limit), r.ContentLength)
 	var over *http.MaxBytesError
 	switch {
 	case errors.As(err, &over):
-		return nil, tooLarge
+		return nil, tooLarge(limit)
 	case err != nil:
 		return nil, &failure{status: http.StatusBadRequest, code: codeParse, message: "the body could not be read"}
 	}
 	return body, nil
+}
+
+func tooLarge(limit int64) *failure {
+	return &failure{
+		status: http.StatusRequestEntityTooLarge, code: codeInvalidRequest,
+		message: "the body is larger than " + strconv.FormatInt(limit, 10) + " bytes",
+	}
 }
 
 // readAll reads body to its end. The length that the other side states saves

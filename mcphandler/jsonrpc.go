@@ -177,9 +177,8 @@ func parseParams(p *params, raw json.RawMessage) *failure {
 }
 
 func parseMeta(p *meta, raw json.RawMessage) *failure {
-	bad := &failure{status: http.StatusBadRequest, code: codeInvalidParams, message: "_meta is not an object"}
 	if !isObject(raw) {
-		return bad
+		return &failure{status: http.StatusBadRequest, code: codeInvalidParams, message: "_meta is not an object"}
 	}
 	m := membersOf(raw)
 	for m.next() {
@@ -199,8 +198,7 @@ func parseMeta(p *meta, raw json.RawMessage) *failure {
 		}
 	}
 	if m.repeated {
-		bad.message = "a member of _meta stands there twice"
-		return bad
+		return &failure{status: http.StatusBadRequest, code: codeInvalidParams, message: "a member of _meta stands there twice"}
 	}
 	return nil
 }

@@ -114,7 +114,30 @@ func (h *Handler) openSession(ctx context.Context, req *request, id string) (*se
 	return s, nil
 }
 
+// maxOpened bounds how many opened sessions are kept: they are some 400 bytes
+// each.
+const maxOpened = 1 << 10
+
+// openedKey is a session id with all that it is sealed for.
+type openedKey struct{ id, endpoint, user, client string }
+
+// unsealSession opens a session id. What was opened is kept, for opening one
+// costs as much as to verify the access token of the same request; whether it
+// has expired or ended is asked each time.
 func (h *Handler) unsealSession(req *request, id string) (*session, bool) {
+	key := openedKey{id: id, endpoint: req.endpoint, user: req.caller.UserID, client: req.caller.ClientID}
+	if s, ok := h.opened.Get(key); ok {
+		return s, true
+	}
+	s, ok := h.unseal(req, id)
+	if ok {
+		key.id = strings.Clone(id) // not a part of the request's whole header
+		h.opened.Add(key, s)
+	}
+	return s, ok
+}
+
+func (h *Handler) unseal(req *request, id string) (*session, bool) {
 	if len(id) > maxSessionHeader {
 		return nil, false
 	}

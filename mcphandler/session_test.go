@@ -48,6 +48,9 @@ func TestSession(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t, func(cfg *Config) { cfg.SessionLifetime = 24 * time.Hour })
 			id := f.initialize("alice", "2025-11-25", "{}")
+			if w := f.serve("POST", inSession("alice", id), ping); w.Code != http.StatusOK { // it is known from now on
+				t.Fatalf("first: status %d", w.Code)
+			}
 			if test.change != nil {
 				id = test.change(f, id)
 			}

@@ -85,9 +85,18 @@ func valueEnd(text []byte) int {
 	return len(text)
 }
 
-// skip drops white space and commas in front of the next part of a text.
+// skip drops white space, commas and colons in front of the next part of a text.
+// It is called for each part of each message: bytes.TrimLeft, which makes a table
+// of its cutset each time, was a twentieth of all that this package does.
 func skip(text []byte) []byte {
-	return bytes.TrimLeft(text, " \t\r\n,:")
+	for i, c := range text {
+		switch c {
+		case ' ', '\t', '\r', '\n', ',', ':':
+		default:
+			return text[i:]
+		}
+	}
+	return nil
 }
 
 func isArray(text []byte) bool  { return startsWith(text, '[') }

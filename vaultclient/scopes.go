@@ -33,6 +33,9 @@ const offlineAccess = "offline_access"
 // Missing returns which of the needed scopes the granted ones do not cover, by
 // themselves or by what they imply.
 func (p *Provider) Missing(granted, needed []string) []string {
+	if !slices.ContainsFunc(needed, func(scope string) bool { return !slices.Contains(granted, p.FullScope(scope)) }) {
+		return nil // what providers report is what was asked for, nearly always
+	}
 	covered := make(map[string]bool)
 	open := slices.Clone(granted)
 	for len(open) > 0 {

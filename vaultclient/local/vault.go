@@ -65,6 +65,14 @@ type Vault struct {
 
 	cfg Config
 	log *zap.Logger
+	// known is what each call needs of a provider, by its name.
+	known map[string]known
+}
+
+// known is what follows from a provider's settings.
+type known struct {
+	client string   // [vaultclient.Provider.Client]
+	scopes []string // its own, by their full names
 }
 
 var _ vaultclient.Vault = (*Vault)(nil)
@@ -93,7 +101,10 @@ func New(cfg Config) (*Vault, error) {
 	if cfg.Renewals == nil {
 		cfg.Renewals = new(Renewals)
 	}
-	v := &Vault{cfg: cfg, log: cfg.Logger}
+	v := &Vault{cfg: cfg, log: cfg.Logger, known: make(map[string]known)}
+	for name, p := range cfg.Providers {
+		v.known[name] = known{client: p.Client(), scopes: p.AllScopes(nil)}
+	}
 	var err error
 	v.Handler, err = connect.New(connect.Config{
 		Name: "local vault", Endpoint: cfg.Endpoint, Grants: grants{v}, Sealer: cfg.Sealer, Browser: cfg.Browser,
@@ -122,7 +133,7 @@ func (v *Vault) Credential(ctx context.Context, req vaultclient.Request) (*vault
 	if err != nil {
 		return nil, err
 	}
-	if missing := p.Missing(g.Scopes, p.AllScopes(req.Scopes)); len(missing) > 0 {
+	if missing := p.Missing(g.Scopes, v.needed(p, req)); len(missing) > 0 {
 		return nil, &vaultclient.ConnectError{
 			Provider: req.Provider, Reason: vaultclient.ReasonScopesMissing, Missing: missing,
 		}
@@ -178,11 +189,19 @@ func (v *Vault) ahead(g *Grant) time.Duration {
 // done about it. Whatever ends in a renewal or an error is read anew.
 func (v *Vault) recent(ctx context.Context, req vaultclient.Request) *Grant {
 	p, g, err := v.read(ctx, req, v.cfg.Store.RecentGrant)
-	if err != nil || len(p.Missing(g.Scopes, p.AllScopes(req.Scopes))) > 0 ||
+	if err != nil || len(p.Missing(g.Scopes, v.needed(p, req))) > 0 ||
 		!g.Expiry.IsZero() && g.Expiry.Sub(v.cfg.Now()) <= v.ahead(g) {
 		return nil
 	}
 	return g
+}
+
+// needed returns the full names of all scopes that req needs.
+func (v *Vault) needed(p *vaultclient.Provider, req vaultclient.Request) []string {
+	if len(req.Scopes) == 0 {
+		return v.known[req.Provider].scopes
+	}
+	return p.AllScopes(req.Scopes)
 }
 
 // grant reads a living grant and its provider.
@@ -209,7 +228,7 @@ func (v *Vault) read(ctx context.Context, req vaultclient.Request, read readGran
 		return nil, nil, connectFirst(req, g.Damaged)
 	case g.Dead:
 		return nil, nil, connectFirst(req, errors.New("the provider ended the grant"))
-	case g.Client != p.Client():
+	case g.Client != v.known[req.Provider].client:
 		return nil, nil, connectFirst(req, errors.New("the grant was made with another provider or client of that name"))
 	}
 	return p, g, nil
