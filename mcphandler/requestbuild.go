@@ -3,7 +3,6 @@ package mcphandler
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -31,10 +30,11 @@ func (r *requestTemplate) build(ctx context.Context, values *templateValues) (*h
 	if body != nil {
 		reader = bytes.NewReader(body)
 	}
-	req, err := http.NewRequestWithContext(ctx, r.method, target.String(), reader)
+	req, err := http.NewRequestWithContext(ctx, r.method, "", reader) // the URL is parsed already
 	if err != nil {
-		return nil, &ToolError{Message: "the request could not be built", Cause: errors.New("its URL does not parse")}
+		return nil, &ToolError{Message: "the request could not be built", Cause: err}
 	}
+	req.URL, req.Host = target, target.Host
 	req.Header.Set("User-Agent", userAgent)
 	req.Header.Set("Accept", "application/json")
 	if body != nil {
@@ -46,6 +46,9 @@ func (r *requestTemplate) build(ctx context.Context, values *templateValues) (*h
 // setHeaders adds the operator's fields. The first one of a name replaces a
 // default.
 func (r *requestTemplate) setHeaders(header http.Header, values *templateValues) error {
+	if len(r.headers) == 0 {
+		return nil
+	}
 	seen := make(map[string]bool, len(r.headers))
 	for _, pair := range r.headers {
 		value, present, err := headerValue(pair.value, values)

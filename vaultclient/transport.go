@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -41,11 +42,11 @@ var (
 // retry; a second one, or one that cannot be retried, is a [*ConnectError].
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	grant, _ := req.Context().Value(requestKey{}).(Request)
-	return t.Send(req, grant)
+	return t.Send(copyOf(req), grant)
 }
 
 // Send is RoundTrip for a caller that says itself whose grant the request
-// carries.
+// carries, and that leaves the request to it: its header is changed.
 func (t *Transport) Send(req *http.Request, grant Request) (*http.Response, error) {
 	if grant.UserID == "" || grant.Provider != t.Provider.Name {
 		return nil, t.refuse(req, ErrNoPerson)
@@ -57,7 +58,8 @@ func (t *Transport) Send(req *http.Request, grant Request) (*http.Response, erro
 	if err != nil {
 		return nil, t.refuse(req, err)
 	}
-	resp, err := t.Base.RoundTrip(withCredential(req, req.Body, cred))
+	setCredential(req, cred)
+	resp, err := t.Base.RoundTrip(req)
 	if err != nil || resp.StatusCode != http.StatusUnauthorized {
 		return resp, err
 	}
@@ -80,7 +82,10 @@ func (t *Transport) retry(req *http.Request, grant Request, refused *Credential,
 			return nil, fmt.Errorf("sending the request again: %w", err)
 		}
 	}
-	resp, err = t.Base.RoundTrip(withCredential(req, body, cred))
+	again := copyOf(req)
+	again.Body = body
+	setCredential(again, cred)
+	resp, err = t.Base.RoundTrip(again)
 	if err != nil || resp.StatusCode != http.StatusUnauthorized {
 		return resp, err
 	}
@@ -99,21 +104,28 @@ func (t *Transport) refuse(req *http.Request, err error) error {
 	return err
 }
 
-// withCredential copies a request with the credential as its only Authorization
-// header, however the caller may have spelt one, and for the host of its URL.
-// The values of other headers are shared: nobody may change them.
-func withCredential(req *http.Request, body io.ReadCloser, cred *Credential) *http.Request {
+// copyOf copies a request, as a RoundTripper must before it changes the header.
+// The header's values are shared: nobody may change them.
+func copyOf(req *http.Request) *http.Request {
 	out := req.WithContext(req.Context())
-	out.Body = body
-	out.Host = "" // that of the URL, which was checked
-	out.Header = make(http.Header, len(req.Header)+1)
-	for name, values := range req.Header {
-		if !strings.EqualFold(name, "Authorization") {
-			out.Header[name] = values
+	out.Header = maps.Clone(req.Header)
+	return out
+}
+
+// setCredential makes the credential the only Authorization header, however the
+// caller may have spelt one, and the request one for the host of its URL, which
+// was checked.
+func setCredential(req *http.Request, cred *Credential) {
+	for name := range req.Header {
+		if strings.EqualFold(name, "Authorization") {
+			delete(req.Header, name)
 		}
 	}
-	out.Header.Set("Authorization", "Bearer "+cred.Token.Reveal())
-	return out
+	req.Host = ""
+	if req.Header == nil {
+		req.Header = make(http.Header)
+	}
+	req.Header.Set("Authorization", "Bearer "+cred.Token.Reveal())
 }
 
 // discard reads a little of a body, so that its connection can be used again,
