@@ -18,6 +18,7 @@ type App struct {
 	ctx caddy.Context
 	// Provision of the HTTP app, and so register, is done by one goroutine.
 	endpoints []*Handler
+	auths     []*Auth
 	closing   *closing
 }
 
@@ -55,7 +56,7 @@ func (a *App) Start() error {
 			return fmt.Errorf("alter_mcp %s: %w", h.Path, err)
 		}
 	}
-	return nil
+	return a.openAuths()
 }
 
 // Stop implements caddy.App. The endpoints close in their own Cleanup, after
@@ -63,7 +64,7 @@ func (a *App) Start() error {
 func (a *App) Stop() error { return nil }
 
 // site returns where h stands, or nil when the HTTP app does not have it.
-func (a *App) site(h *Handler) (*site, error) {
+func (a *App) site(h caddyhttp.MiddlewareHandler) (*site, error) {
 	app, err := a.ctx.AppIfConfigured("http")
 	if err != nil {
 		return nil, fmt.Errorf("looking for the site: %w", err)

@@ -27,6 +27,7 @@ type running struct {
 	exact   map[string]http.HandlerFunc
 	assets  string // prefix
 	pages   *web.Pages
+	auth    *authserver.Server
 
 	stop  context.CancelFunc
 	done  chan struct{}
@@ -93,7 +94,7 @@ func (h *Handler) build(run *running, rootTaken bool) error {
 	if err != nil {
 		return err
 	}
-	run.vault, h.guests.upstream.vault = vault, vault
+	run.auth, run.vault, h.guests.upstream.vault = auth, vault, vault
 	mcp, err := mcphandler.New(h.mcpConfig(run, auth, realm))
 	if err != nil {
 		vault.close()

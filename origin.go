@@ -130,6 +130,29 @@ func (o *origins) reach(scheme, hostport string) (*reached, error) {
 	return &reached{scheme: scheme, hostport: hostport, origin: origin, port: u.Port()}, nil
 }
 
+// all returns every origin of the endpoint, the canonical one first.
+func (o *origins) all() []string {
+	if len(o.public) > 0 {
+		return o.public
+	}
+	list := []string{o.canonical}
+	u, err := url.Parse(o.canonical)
+	if err != nil {
+		return list
+	}
+	for _, host := range o.hosts {
+		if port := u.Port(); port != "" {
+			host = net.JoinHostPort(host, port)
+		} else if strings.Contains(host, ":") {
+			host = "[" + host + "]"
+		}
+		if origin := u.Scheme + "://" + host; origin != o.canonical {
+			list = append(list, origin)
+		}
+	}
+	return list
+}
+
 // publicOrigin finds the configured origin that has the request's host. The
 // scheme is the configured one: TLS may end at a proxy in front that does not
 // say so.

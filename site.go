@@ -19,7 +19,7 @@ type site struct {
 }
 
 // findSite returns where h stands, or nil when it is in no server's routes.
-func findSite(app *caddyhttp.App, h *Handler) *site {
+func findSite(app *caddyhttp.App, h caddyhttp.MiddlewareHandler) *site {
 	for _, srv := range app.Servers {
 		for i := range srv.Routes {
 			route := &srv.Routes[i]
@@ -37,18 +37,18 @@ func findSite(app *caddyhttp.App, h *Handler) *site {
 	return nil
 }
 
-func routeHas(route *caddyhttp.Route, h *Handler) bool {
+func routeHas(route *caddyhttp.Route, h caddyhttp.MiddlewareHandler) bool {
 	for _, handler := range route.Handlers {
-		switch handler := handler.(type) {
-		case *Handler:
-			if handler == h {
+		if handler == h {
+			return true
+		}
+		sub, ok := handler.(*caddyhttp.Subroute)
+		if !ok {
+			continue
+		}
+		for i := range sub.Routes {
+			if routeHas(&sub.Routes[i], h) {
 				return true
-			}
-		case *caddyhttp.Subroute:
-			for i := range handler.Routes {
-				if routeHas(&handler.Routes[i], h) {
-					return true
-				}
 			}
 		}
 	}

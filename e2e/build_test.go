@@ -52,7 +52,7 @@ func TestXcaddy(t *testing.T) {
 	}
 	var got []string
 	for line := range strings.Lines(string(listed)) {
-		if strings.Contains(line, "alter_mcp") {
+		if strings.Contains(line, "alter_") {
 			got = append(got, strings.TrimSpace(line))
 		}
 	}

@@ -157,7 +157,7 @@ func TestNarrowToken(t *testing.T) {
 	for _, method := range []string{http.MethodPost, http.MethodGet, http.MethodDelete} {
 		w := f.serve(method, map[string]string{"Authorization": "Bearer narrow"}, `{"jsonrpc":"2.0","id":1,"method":"ping"}`)
 		const want = `Bearer error="insufficient_scope", error_description="the access token lacks a scope of this endpoint", ` +
-			`scope="mcp mail", resource_metadata="https://mcp.example.com/.well-known/oauth-protected-resource/mcp"`
+			`resource_metadata="https://mcp.example.com/.well-known/oauth-protected-resource/mcp", scope="mcp mail"`
 		if w.Code != http.StatusForbidden || w.Header().Get("WWW-Authenticate") != want {
 			t.Errorf("%s = %d %q, want 403 %q", method, w.Code, w.Header().Get("WWW-Authenticate"), want)
 		}

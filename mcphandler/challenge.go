@@ -49,18 +49,35 @@ func (h *Handler) challenge(w http.ResponseWriter, r *http.Request, badToken boo
 	refuse(w, f)
 }
 
-const badTokenMessage = "the access token is invalid or expired"
+const (
+	badTokenMessage  = "the access token is invalid or expired"
+	fewScopesMessage = "the access token lacks a scope of this endpoint"
+)
 
-// bearerChallenge is the value of WWW-Authenticate.
+// bearerChallenge is the challenge of the endpoint.
 func (h *Handler) bearerChallenge(endpoint string, badToken bool) string {
+	if badToken {
+		return Challenge(endpoint, h.cfg.Scopes, "invalid_token")
+	}
+	return Challenge(endpoint, h.cfg.Scopes, "")
+}
+
+// Challenge returns the value of WWW-Authenticate for a request to what an
+// endpoint protects. code is one of RFC 6750 section 3.1, or empty when there
+// was no token; scopes are those that a token must have.
+func Challenge(endpoint string, scopes []string, code string) string {
 	var b strings.Builder
 	b.WriteString("Bearer ")
-	if badToken {
+	switch code {
+	case "":
+	case "invalid_token":
 		b.WriteString(`error="invalid_token", error_description="` + badTokenMessage + `", `)
+	default:
+		b.WriteString(`error="` + code + `", error_description="` + fewScopesMessage + `", `)
 	}
 	b.WriteString(`resource_metadata="` + metadataURL(endpoint) + `"`)
-	if len(h.cfg.Scopes) > 0 {
-		b.WriteString(`, scope="` + strings.Join(h.cfg.Scopes, " ") + `"`)
+	if len(scopes) > 0 {
+		b.WriteString(`, scope="` + strings.Join(scopes, " ") + `"`)
 	}
 	return b.String()
 }
@@ -88,11 +105,9 @@ func (h *Handler) hasScopes(caller *Caller) bool {
 // the client can ask for them at once (RFC 6750 section 3.1; MCP 2025-11-25,
 // scope challenge handling).
 func (h *Handler) insufficientScope(w http.ResponseWriter, r *http.Request) {
-	const message = "the access token lacks a scope of this endpoint"
 	refuse(w, &failure{
-		status: http.StatusForbidden, code: codeInvalidRequest, message: message,
-		challenge: `Bearer error="insufficient_scope", error_description="` + message +
-			`", scope="` + strings.Join(h.cfg.Scopes, " ") + `", resource_metadata="` + metadataURL(h.cfg.Endpoint(r)) + `"`,
+		status: http.StatusForbidden, code: codeInvalidRequest, message: fewScopesMessage,
+		challenge: Challenge(h.cfg.Endpoint(r), h.cfg.Scopes, "insufficient_scope"),
 	})
 }
 

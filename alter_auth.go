@@ -1,0 +1,247 @@
+package altermcp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"unicode"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/alter-mcp/caddy-alter-mcp/authserver"
+	"github.com/alter-mcp/caddy-alter-mcp/mcphandler"
+)
+
+func init() {
+	caddy.RegisterModule(Auth{})
+}
+
+// Auth lets requests pass that carry an access token of an MCP endpoint, so that
+// other routes of a site know the same people by the same tokens. It sets the
+// placeholders of Caddy's own authentication:
+//
+//   - `{http.auth.user.id}`: the random id of the person, that of `{user.id}` in tools
+//   - `{http.auth.user.subject}`: what the identity provider calls the person
+//   - `{http.auth.user.email}`: only if the identity provider has verified it
+//   - `{http.auth.user.name}` and `{http.auth.user.groups}`, which has commas between
+//   - `{http.auth.user.client_id}` and `{http.auth.user.client_name}`: the app that asks
+//
+// The token itself goes no further: whoever has it could call the tools.
+//
+// It is a handler of its own and no provider of the `authentication` handler,
+// which answers 401 whatever is wrong: here a person who may not is a 403, and a
+// store that is away a 503.
+type Auth struct {
+	// The MCP endpoint whose tokens count: its path, or its URL where several
+	// sites have an endpoint at that path. Default: the only one of the site.
+	Endpoint string `json:"endpoint,omitempty"`
+
+	// Also let requests pass without a token, for nobody. One that is not good is
+	// refused all the same.
+	Optional bool `json:"optional,omitempty"`
+
+	// The name of a request header in which the next handler gets the person's
+	// token of the identity provider, as `vault alter` keeps it: for a program
+	// that asks the Alter Vault itself. Default: nobody gets it.
+	IdentityTokenHeader string `json:"identity_token_header,omitempty"`
+
+	Rules
+
+	logger *zap.Logger
+	app    *App
+	*finding
+}
+
+// finding is the endpoint of an [Auth], once it was looked for.
+type finding struct {
+	once    sync.Once
+	failure error
+	found   *Handler
+	beside  []*Handler // the endpoints of the same site
+}
+
+// CaddyModule implements caddy.Module.
+func (Auth) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.alter_auth",
+		New: func() caddy.Module { return new(Auth) },
+	}
+}
+
+// Provision checks the settings. The endpoint is looked for when all are known.
+func (a *Auth) Provision(ctx caddy.Context) error {
+	a.logger, a.finding = ctx.Logger(), new(finding)
+	if a.Endpoint != "" && !strings.HasPrefix(a.Endpoint, "/") && !strings.Contains(a.Endpoint, "://") {
+		return fmt.Errorf("alter_auth: endpoint %q: want the path of an alter_mcp, such as /mcp, or its URL", a.Endpoint)
+	}
+	if a.IdentityTokenHeader != "" && !httpguts.ValidHeaderFieldName(a.IdentityTokenHeader) {
+		return fmt.Errorf("alter_auth: identity_token_header %q: want the name of a header", a.IdentityTokenHeader)
+	}
+	if err := a.check(); err != nil {
+		return fmt.Errorf("alter_auth: %w", err)
+	}
+	app, err := ctx.App("alter_mcp")
+	if err != nil {
+		return err
+	}
+	a.app = app.(*App)
+	a.app.auths = append(a.app.auths, a)
+	return nil
+}
+
+// open finds the endpoint, once: the start of the HTTP app may come before ours.
+func (a *Auth) open() error {
+	a.once.Do(func() {
+		if a.beside, a.failure = a.app.beside(a); a.failure != nil {
+			return
+		}
+		if a.found, a.failure = a.app.endpointFor(a.Endpoint, a.beside); a.failure != nil {
+			return
+		}
+		if a.failure = a.found.open(); a.failure == nil && a.IdentityTokenHeader != "" && !needsTokens(a.found.guests.vault) {
+			a.failure = fmt.Errorf("identity_token_header: alter_mcp %s keeps no such tokens; it does with vault alter", a.found.Path)
+		}
+	})
+	return a.failure
+}
+
+// ServeHTTP implements caddyhttp.MiddlewareHandler.
+func (a *Auth) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if err := a.open(); err != nil {
+		return unavailableError(w, fmt.Errorf("alter_auth: %w", err))
+	}
+	if a.isEndpoints(r) {
+		return next.ServeHTTP(w, r)
+	}
+	run := a.found.running
+	if a.IdentityTokenHeader != "" {
+		r.Header.Del(a.IdentityTokenHeader) // nobody names another person
+	}
+	withoutCookies(r)
+	r, caller, err := run.authenticate(r, a.found.Path)
+	switch {
+	case errors.Is(err, mcphandler.ErrNoToken) && a.Optional:
+		setUser(r, &mcphandler.Caller{})
+		return next.ServeHTTP(w, r)
+	case errors.Is(err, mcphandler.ErrNoToken):
+		return a.refuse(w, r, http.StatusUnauthorized, "", err)
+	case errors.Is(err, mcphandler.ErrInvalidToken):
+		return a.refuse(w, r, http.StatusUnauthorized, "invalid_token", err)
+	case err != nil:
+		return unavailableError(w, err)
+	}
+	if !containsAll(caller.Scopes, run.auth.ChallengeScopes()) {
+		return a.refuse(w, r, http.StatusForbidden, "insufficient_scope", errors.New("the access token lacks a scope of the endpoint"))
+	}
+	if !a.admit(someone{caller.Subject, caller.Email, caller.EmailVerified, caller.Groups}) {
+		return caddyhttp.Error(http.StatusForbidden, fmt.Errorf("user %s is not admitted here", caller.UserID))
+	}
+	if err := a.addIdentityToken(w, r, caller); err != nil {
+		return err
+	}
+	r.Header.Del("Authorization")
+	setUser(r, caller)
+	return next.ServeHTTP(w, r)
+}
+
+// isEndpoints reports whether r is for an endpoint of the same site, where people
+// get the tokens: a handler for all of a site must not stand in their way.
+func (a *Auth) isEndpoints(r *http.Request) bool {
+	return slices.ContainsFunc(a.beside, func(h *Handler) bool { return h.open() == nil && h.running.route(r.URL.Path) != nil })
+}
+
+// addIdentityToken gives the next handler the person's token of the identity
+// provider, if that is wanted.
+func (a *Auth) addIdentityToken(w http.ResponseWriter, r *http.Request, caller *mcphandler.Caller) error {
+	if a.IdentityTokenHeader == "" {
+		return nil
+	}
+	kept, err := a.found.running.auth.IdentityToken(r.Context(), caller.UserID)
+	switch {
+	case errors.Is(err, authserver.ErrIdentityTokenGone):
+		return a.refuse(w, r, http.StatusUnauthorized, "invalid_token", err)
+	case err != nil:
+		return unavailableError(w, err)
+	}
+	r.Header.Set(a.IdentityTokenHeader, kept.Token.Reveal())
+	return nil
+}
+
+// refuse answers with a challenge (RFC 6750 section 3), by Caddy's way for
+// errors: handle_errors may say it in other words.
+func (a *Auth) refuse(w http.ResponseWriter, r *http.Request, status int, code string, err error) error {
+	w.Header().Set("WWW-Authenticate", mcphandler.Challenge(endpointOf(r), a.found.running.auth.ChallengeScopes(), code))
+	return caddyhttp.Error(status, err)
+}
+
+func unavailableError(w http.ResponseWriter, err error) error {
+	w.Header().Set("Retry-After", "5")
+	return caddyhttp.Error(http.StatusServiceUnavailable, err)
+}
+
+// authenticate returns who sent a request to a route beside the endpoint. That
+// may be on another host: then a token for any URL of the endpoint counts. The
+// request that it returns knows the URL.
+func (run *running) authenticate(r *http.Request, path string) (*http.Request, *mcphandler.Caller, error) {
+	origins := run.origins.all()
+	if own, err := run.origins.of(r); err == nil {
+		origins = []string{own}
+	}
+	of := func(origin string) *http.Request {
+		return r.WithContext(context.WithValue(r.Context(), endpointKey{}, origin+path))
+	}
+	for _, origin := range origins {
+		asked := of(origin)
+		caller, err := authenticator{run.auth}.Authenticate(asked)
+		if !errors.Is(err, mcphandler.ErrInvalidToken) {
+			return asked, caller, err
+		}
+	}
+	return of(origins[0]), nil, mcphandler.ErrInvalidToken
+}
+
+// setUser sets the placeholders that Caddy's own authentication sets. They are
+// there for nobody too, or they would go on as they are written.
+func setUser(r *http.Request, caller *mcphandler.Caller) {
+	repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	if !ok {
+		return
+	}
+	email := ""
+	if caller.EmailVerified {
+		email = caller.Email
+	}
+	for name, value := range map[string]string{
+		"id": caller.UserID, "subject": caller.Subject, "email": email, "name": caller.Name, "groups": strings.Join(caller.Groups, ","),
+		"client_id": caller.ClientID, "client_name": caller.ClientName,
+	} {
+		repl.Set("http.auth.user."+name, withoutControls(value))
+	}
+}
+
+// withoutControls makes what people and clients call themselves fit for a header.
+func withoutControls(text string) string {
+	return strings.Map(func(c rune) rune {
+		if unicode.IsControl(c) {
+			return -1
+		}
+		return c
+	}, text)
+}
+
+func containsAll(list, wanted []string) bool {
+	return !slices.ContainsFunc(wanted, func(one string) bool { return !slices.Contains(list, one) })
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner           = (*Auth)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Auth)(nil)
+)
