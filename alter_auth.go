@@ -163,6 +163,10 @@ func (a *Auth) addIdentityToken(w http.ResponseWriter, r *http.Request, caller *
 	if a.IdentityTokenHeader == "" {
 		return nil
 	}
+	if own, ok := caller.Credential.(authserver.Secret); ok { // it came with the request
+		r.Header.Set(a.IdentityTokenHeader, own.Reveal())
+		return nil
+	}
 	kept, err := a.found.running.auth.IdentityToken(r.Context(), caller.UserID)
 	switch {
 	case errors.Is(err, authserver.ErrIdentityTokenGone):

@@ -53,6 +53,13 @@ type OIDCIdentity struct {
 	// so. Only where people cannot choose their address themselves.
 	TrustEmail bool `json:"trust_email,omitempty"`
 
+	// Audiences whose access tokens of the provider are good at the endpoint,
+	// beside its own: for programs that have a person's token of the provider and
+	// do not log in here. They are signed JWTs (RFC 9068) whose `aud` is one of
+	// these; with the client ID among them, ID tokens for this client count too.
+	// Default: none.
+	AcceptTokens []string `json:"accept_tokens,omitempty"`
+
 	// Further parameters of the authorization request.
 	AuthorizeParams map[string]string `json:"authorize_params,omitempty"`
 
@@ -88,7 +95,7 @@ func (i *OIDCIdentity) Provision(ctx caddy.Context) error {
 func (i *OIDCIdentity) resolve() (*authserver.OIDCConfig, error) {
 	config := &authserver.OIDCConfig{
 		Scopes: i.Scopes, GroupsClaim: i.GroupsClaim, SubjectClaim: i.SubjectClaim,
-		TrustEmail: i.TrustEmail, AuthorizeParams: i.AuthorizeParams,
+		TrustEmail: i.TrustEmail, AuthorizeParams: i.AuthorizeParams, AcceptAudiences: i.AcceptTokens,
 	}
 	var err error
 	if config.Issuer, err = expandSecret("issuer", i.Issuer); err != nil {
@@ -135,6 +142,11 @@ func (i *OIDCIdentity) Login(w http.ResponseWriter, r *http.Request, l *authserv
 	return i.identity.Login(w, r, l)
 }
 
+// VerifyToken implements [authserver.TokenVerifier].
+func (i *OIDCIdentity) VerifyToken(ctx context.Context, token string) (*authserver.Bearer, error) {
+	return i.identity.VerifyToken(ctx, token)
+}
+
 // RenewTokens implements [authserver.TokenRenewer].
 func (i *OIDCIdentity) RenewTokens(ctx context.Context, old authserver.IdentityTokens) (authserver.IdentityTokens, error) {
 	return i.identity.RenewTokens(ctx, old)
@@ -150,6 +162,7 @@ func (i *OIDCIdentity) RenewTokens(ctx context.Context, old authserver.IdentityT
 //	    groups_claim    <name>
 //	    subject_claim   <name>
 //	    trust_email
+//	    accept_tokens   <audience>...
 //	    authorize_param <name> <value>
 //	}
 func (i *OIDCIdentity) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
@@ -191,8 +204,10 @@ func (i *OIDCIdentity) unmarshalSetting(d *caddyfile.Dispenser) error {
 		return oneArg(d, &i.SubjectClaim)
 	case "trust_email":
 		return noArgs(d, &i.TrustEmail)
+	case "accept_tokens":
+		return manyArgs(d, &i.AcceptTokens)
 	}
-	return unknown(d, "identity oidc", "authorize_param", "client_id", "client_secret", "groups_claim", "scopes",
+	return unknown(d, "identity oidc", "accept_tokens", "authorize_param", "client_id", "client_secret", "groups_claim", "scopes",
 		"subject_claim", "title", "trust_email")
 }
 
@@ -204,5 +219,6 @@ var (
 	_ openIdentity          = (*OIDCIdentity)(nil)
 	_ tokenGiver            = (*OIDCIdentity)(nil)
 
-	_ authserver.TokenRenewer = (*OIDCIdentity)(nil)
+	_ authserver.TokenRenewer  = (*OIDCIdentity)(nil)
+	_ authserver.TokenVerifier = (*OIDCIdentity)(nil)
 )

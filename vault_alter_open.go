@@ -111,6 +111,9 @@ func (v *alterVault) Send(caller *mcphandler.Caller, need mcphandler.Need, req *
 			return nil, fmt.Errorf("reading the approval of a retry: %w", err)
 		}
 	}
+	if own, ok := caller.Credential.(authserver.Secret); ok {
+		req = req.WithContext(context.WithValue(req.Context(), ownTokenKey{}, own))
+	}
 	resp, err := v.Vault.Send(req, altervault.Use{
 		UserID: caller.UserID, Endpoint: caller.Endpoint, Client: caller.ClientID,
 		Provider: need.Provider, Scopes: need.Scopes, Label: need.Label, Account: need.Account, Agent: need.Agent,
@@ -158,17 +161,28 @@ func alterError(err error, p *vaultclient.Provider) error {
 	return err
 }
 
-// userTokens gives the vault people's tokens of the identity provider.
+// ownTokenKey carries the identity provider's token of a call that came with one
+// in place of a token of this server.
+type ownTokenKey struct{}
+
+// userTokens gives the vault people's tokens of the identity provider: that of the
+// call, or else the one that is kept of the login.
 type userTokens struct{ server *authserver.Server }
 
 // UserToken implements [altervault.UserTokens].
 func (t userTokens) UserToken(ctx context.Context, userID string) (vaultclient.Secret, error) {
+	if own, ok := ctx.Value(ownTokenKey{}).(authserver.Secret); ok {
+		return vaultclient.NewSecret(own.Reveal()), nil
+	}
 	token, err := t.server.IdentityToken(ctx, userID)
 	return vaultclient.NewSecret(token.Token.Reveal()), tokenError(err)
 }
 
 // RejectUserToken implements [altervault.UserTokens].
 func (t userTokens) RejectUserToken(ctx context.Context, userID string, refused vaultclient.Secret) error {
+	if _, ok := ctx.Value(ownTokenKey{}).(authserver.Secret); ok {
+		return fmt.Errorf("%w: the vault refused the token of the call", altervault.ErrLoginRequired)
+	}
 	_, err := t.server.RejectIdentityToken(ctx, userID, refused.Reveal())
 	return tokenError(err)
 }

@@ -36,13 +36,17 @@ func (a authenticator) Authenticate(r *http.Request) (*mcphandler.Caller, error)
 		return nil, fmt.Errorf("%w: %w", mcphandler.ErrUnavailable, err)
 	}
 	profile := &access.User.Profile
-	return &mcphandler.Caller{
+	caller := &mcphandler.Caller{
 		UserID: access.User.ID, Subject: access.User.Subject,
 		Email: profile.Email, EmailVerified: profile.EmailVerified,
 		Name: profile.Name, Groups: profile.Groups, Claims: profile.Claims,
 		ClientID: access.ClientID, ClientName: access.ClientName,
 		Scopes: access.Scopes, Expiry: access.Expiry, Endpoint: endpoint,
-	}, nil
+	}
+	if !access.IdentityToken.IsZero() {
+		caller.Credential = access.IdentityToken
+	}
+	return caller, nil
 }
 
 // bearerToken finds the access token, in the header and nowhere else (OAuth 2.1

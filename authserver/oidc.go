@@ -45,6 +45,11 @@ type OIDCConfig struct {
 	// want prompt=consent.
 	AuthorizeParams map[string]string
 
+	// AcceptAudiences are the audiences (RFC 9068 section 2.2, aud) whose access
+	// tokens of the provider are good at the endpoint: see [TokenVerifier]. With
+	// ClientID among them, that client's ID tokens are too. Default: none.
+	AcceptAudiences []string
+
 	// Transport reaches the provider; nil means one with the usual limits.
 	Transport http.RoundTripper
 	// Logger; nil means none.
@@ -67,6 +72,9 @@ func (c *OIDCConfig) complete() error {
 	}
 	if c.ClientID == "" {
 		return errors.New("client ID is required")
+	}
+	if slices.Contains(c.AcceptAudiences, "") {
+		return errors.New("an audience of tokens to accept is empty")
 	}
 	for name := range c.AuthorizeParams {
 		if name == "" || slices.Contains(ownParams, strings.ToLower(name)) {

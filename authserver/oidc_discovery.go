@@ -32,9 +32,10 @@ type oidcProvider struct {
 	endpoint oauth2.Endpoint
 	userinfo string // URL, or ""
 	verifier *oidc.IDTokenVerifier
-	sendsIss bool   // RFC 9207 section 3
-	offline  bool   // knows the scope offline_access
-	prompt   string // makes a person choose an account or log in again
+	keys     *keySet // of access tokens
+	sendsIss bool    // RFC 9207 section 3
+	offline  bool    // knows the scope offline_access
+	prompt   string  // makes a person choose an account or log in again
 	styles   []oauth2.AuthStyle
 }
 
@@ -170,6 +171,7 @@ func (o *OIDCIdentity) readProvider(found *oidc.Provider) (*oidcProvider, error)
 		verifier: found.Verifier(&oidc.Config{
 			ClientID: o.cfg.ClientID, Now: func() time.Time { return o.cfg.Now().Add(-maxSkew) },
 		}),
+		keys:     &keySet{url: m.KeysURL, http: o.http, now: o.cfg.Now},
 		sendsIss: m.SendsIss, offline: slices.Contains(m.Scopes, oidc.ScopeOfflineAccess), prompt: promptOf(m), styles: o.stylesOf(m),
 	}, nil
 }

@@ -100,6 +100,8 @@ type PersonStore interface {
 	// UpsertUser finds the user of (issuer, subject) or makes one with the id
 	// newID, stores the profile, and returns the user.
 	UpsertUser(ctx context.Context, newID, issuer, subject string, p Profile, now time.Time) (*User, error)
+	// FindUser returns the user of (issuer, subject), or [ErrNotFound].
+	FindUser(ctx context.Context, issuer, subject string) (*User, error)
 	// User returns a user by id, or [ErrNotFound].
 	User(ctx context.Context, id string) (*User, error)
 

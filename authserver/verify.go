@@ -24,6 +24,9 @@ type Access struct {
 	ClientName string
 	Scopes     []string
 	Expiry     time.Time
+	// IdentityToken is the token itself, if it is the identity provider's and not
+	// this server's (see [TokenVerifier]); empty otherwise.
+	IdentityToken Secret
 }
 
 type tokenHash [sha256.Size]byte
@@ -38,20 +41,29 @@ type verification struct {
 	access    Access
 	claims    accessClaims
 	checkedAt atomic.Int64 // when the family was last seen alive, Unix nanoseconds
+	// foreignUntil is how long a token of the identity provider is kept; zero for
+	// one of this server.
+	foreignUntil time.Time
 }
 
 // Verify returns what the access token stands for at the endpoint. The error is
 // [ErrInvalidToken], or another one when the store did not answer.
 func (s *Server) Verify(ctx context.Context, token, endpoint string) (*Access, error) {
 	hash := tokenHash(sha256.Sum256([]byte(token)))
+	now := s.cfg.Now()
 	v, ok := s.verified.Get(hash)
-	if !ok {
+	if !ok || v.isForeign() && !now.Before(v.foreignUntil) {
 		var err error
 		if v, err = s.verifyAndKeep(ctx, token, hash); err != nil {
 			return nil, err
 		}
 	}
-	now := s.cfg.Now()
+	if v.isForeign() {
+		if !now.Before(v.access.Expiry) {
+			return nil, fmt.Errorf("%w: it has expired", ErrInvalidToken)
+		}
+		return &v.access, nil
+	}
 	if err := v.claims.live(endpoint, now); err != nil {
 		return nil, err
 	}
@@ -88,6 +100,9 @@ func (s *Server) verifyAndKeep(ctx context.Context, token string, hash tokenHash
 // verifyAnew verifies a token and reads whom it stands for.
 func (s *Server) verifyAnew(ctx context.Context, token string) (*verification, error) {
 	claims, err := s.parseAccessToken(ctx, token)
+	if errors.Is(err, ErrInvalidToken) {
+		return s.verifyForeign(ctx, token, err)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -25,6 +25,9 @@ type Caller struct {
 	// Endpoint is the canonical URL of the MCP endpoint that was called, such
 	// as https://mcp.example.com/mcp.
 	Endpoint string
+	// Credential is what the authenticator knows of the person beyond that, for
+	// an [Upstream] that understands it; nil for nothing. It is never logged.
+	Credential any
 }
 
 // Authenticator tells who sent a request.

@@ -15,6 +15,7 @@ const (
 		ON CONFLICT (realm, subject_hash) DO UPDATE SET subject_hash = excluded.subject_hash
 		RETURNING id`
 	updateUser = `UPDATE users SET sealed = $3 WHERE realm = $1 AND id = $2`
+	findUser   = `SELECT id, sealed FROM users WHERE realm = $1 AND subject_hash = $2`
 	selectUser = `SELECT subject_hash, sealed FROM users WHERE realm = $1 AND id = $2`
 
 	upsertConsent = `INSERT INTO consents (realm, hash, user_id, client_id, redirect_uri, scopes, given_at)
@@ -55,6 +56,17 @@ func (r *Realm) UpsertUser(
 		return nil, err
 	}
 	return u, nil
+}
+
+// FindUser implements authserver.PersonStore.
+func (r *Realm) FindUser(ctx context.Context, issuer, subject string) (*authserver.User, error) {
+	hash := digest(r.name, issuer, subject)
+	var id string
+	var sealed []byte
+	if err := r.db.reads.row(ctx, findUser, r.name, hash).Scan(&id, &sealed); err != nil {
+		return nil, notFound(err, authserver.ErrNotFound, "user")
+	}
+	return r.openUser(id, hash, sealed)
 }
 
 // User implements authserver.PersonStore.

@@ -31,6 +31,12 @@ func userUpsert(t *testing.T, s authserver.Store) {
 	got, err := s.User(ctx, "id-1")
 	must(t, "User", err)
 	equal(t, "user that was read", got, want)
+	got, err = s.FindUser(ctx, issuer, subject)
+	must(t, "FindUser", err)
+	equal(t, "user that was found", got, want)
+	if u, err := s.FindUser(ctx, issuer, "auth0|2"); !errors.Is(err, authserver.ErrNotFound) {
+		t.Errorf("FindUser(subject that nobody is) = %v, %v; want ErrNotFound", u, err)
+	}
 	if u, err := s.User(ctx, "id-2"); !errors.Is(err, authserver.ErrNotFound) {
 		t.Errorf("User(id that was not taken) = %v, %v; want ErrNotFound", u, err)
 	}

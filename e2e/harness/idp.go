@@ -68,6 +68,15 @@ func (p *IDP) Rotate() {
 	p.do(http.MethodPost, "/rotate", nil, nil)
 }
 
+// AccessToken returns what a program has that a person let in at the provider: an
+// access token, a JWT, for an API.
+func (p *IDP) AccessToken(person, audience string) string {
+	p.t.Helper()
+	var answer struct{ Token string }
+	p.do(http.MethodPost, "/token", map[string]string{"person": person, "audience": audience}, &answer)
+	return answer.Token
+}
+
 // Seen returns what the provider was asked so far.
 func (p *IDP) Seen() Seen {
 	p.t.Helper()

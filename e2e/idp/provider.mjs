@@ -5,6 +5,7 @@
 //   POST /client  {"redirect_uri":…}        the one client
 //   POST /fault   {"where":…,"what":…}      until the next POST /fault; {} ends it
 //   POST /rotate                            other signing keys
+//   POST /token   {"person":…,"audience":…} an access token (JWT) of a person for an API; {"token":…}
 //   GET  /seen                              authorization requests, token requests' count, what must stay secret
 import { createServer } from 'node:http';
 import { once } from 'node:events';
@@ -180,6 +181,15 @@ async function serve(req, res) {
 	return provider.callback()(req, res);
 }
 
+// accessToken is what another client of the provider would get for a person: a
+// token for an API (RFC 8707, RFC 9068).
+async function accessToken({ person, audience }) {
+	const client = await provider.Client.find(clientID);
+	const token = new provider.AccessToken({ accountId: `id-${person}`, client, grantId: 'of an agent', gty: 'authorization_code', scope: 'read' });
+	token.resourceServer = new provider.ResourceServer(audience, { audience, scope: 'read', accessTokenFormat: 'jwt' });
+	return token.save();
+}
+
 async function control(issuer, req, res) {
 	const text = await read(req);
 	switch (`${req.method} ${req.url}`) {
@@ -193,6 +203,7 @@ async function control(issuer, req, res) {
 			break;
 		case 'POST /fault': fault = JSON.parse(text); break;
 		case 'POST /rotate': provider = await newProvider(issuer); break;
+		case 'POST /token': return res.end(JSON.stringify({ token: await accessToken(JSON.parse(text)) }));
 		case 'GET /seen': return res.end(JSON.stringify(seen));
 		default: res.statusCode = 404;
 	}
