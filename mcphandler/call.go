@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 )
 
@@ -43,7 +44,8 @@ type call struct {
 	arguments json.RawMessage
 	tool      *described
 	started   time.Time
-	approval  string // that the client came back for
+	approval  string     // that the client came back for
+	span      trace.Span // nil where nobody records it
 }
 
 // callTool answers tools/call.
@@ -90,7 +92,7 @@ func (h *Handler) callKnown(ctx context.Context, c *call) answer {
 			return h.connectText(c, refused)
 		}
 	}
-	result, err := h.run(ctx, c)
+	result, err := h.run(startSpan(ctx, c), c)
 	if err != nil {
 		return h.answerError(ctx, c, err)
 	}
@@ -245,6 +247,7 @@ func (h *Handler) randomID() string {
 }
 
 func (h *Handler) record(ctx context.Context, c *call, outcome string) {
+	endSpan(c, outcome)
 	if h.cfg.Record == nil {
 		return
 	}

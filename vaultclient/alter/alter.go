@@ -196,8 +196,11 @@ func isLoopback(host string) bool {
 }
 
 // NewBase returns a RoundTripper for requests to the vault: pooled connections,
-// HTTP/2 where TLS agrees on it, the proxy of the environment.
-func NewBase() http.RoundTripper {
+// HTTP/2 where TLS agrees on it, the proxy of the environment, and spans
+// ([vaultclient.Traced]).
+func NewBase() http.RoundTripper { return vaultclient.Traced(newTransport()) }
+
+func newTransport() *http.Transport {
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,

@@ -327,10 +327,7 @@ func TestTLSAndTrace(t *testing.T) {
 	})
 	server.StartTLS()
 	defer server.Close()
-	base, ok := NewBase().(*http.Transport)
-	if !ok {
-		t.Fatal("no transport")
-	}
+	base := newTransport()
 	base.TLSClientConfig = &tls.Config{RootCAs: server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs}
 	f := &flow{t: t, Vault: v}
 	c := f.newClient(Config{Vault: base, Providers: base})
