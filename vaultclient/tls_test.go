@@ -47,7 +47,7 @@ func TestTransportChecksCertificates(t *testing.T) {
 			api.StartTLS()
 			defer api.Close()
 
-			base := newTransport()
+			base := newBase()
 			defer base.CloseIdleConnections()
 			if base.TLSClientConfig != nil {
 				t.Fatalf("NewBase changes how certificates are checked: %+v", base.TLSClientConfig)

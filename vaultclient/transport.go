@@ -138,9 +138,9 @@ func discard(resp *http.Response) {
 // NewBase returns a RoundTripper for requests to providers. It keeps enough
 // idle connections for many people at one provider, has no cookie jar, uses the
 // proxy of the environment, and makes spans ([Traced]).
-func NewBase() http.RoundTripper { return Traced(newTransport()) }
+func NewBase() http.RoundTripper { return Traced(newBase()) }
 
-func newTransport() *http.Transport {
+func newBase() *http.Transport {
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
