@@ -302,12 +302,12 @@ func TestBearerFloodReachesNoProvider(t *testing.T) {
 	}
 }
 
-func down(w http.ResponseWriter, _ *http.Request) { http.Error(w, "inner", http.StatusBadGateway) }
+func keysDown(w http.ResponseWriter, _ *http.Request) { http.Error(w, "inner", http.StatusBadGateway) }
 
 // While the provider is away a token is neither good nor bad; what is known goes on.
 func TestBearerWhileTheProviderIsAway(t *testing.T) {
 	e := newOIDCEnv(t, acceptTokens)
-	e.idp.set(func() { e.idp.keys = down })
+	e.idp.set(func() { e.idp.keys = keysDown })
 	if got := e.checked(e.bearer(nil, nil)); got != "unavailable" {
 		t.Errorf("without keys it is %q", got)
 	}
@@ -316,7 +316,7 @@ func TestBearerWhileTheProviderIsAway(t *testing.T) {
 	if got := e.checked(e.bearer(nil, nil)); got != "42" {
 		t.Errorf("with keys it is %q", got)
 	}
-	e.idp.set(func() { e.idp.keys = down })
+	e.idp.set(func() { e.idp.keys = keysDown })
 	e.clock.advance(2 * time.Hour)
 	if got := e.checked(e.bearer(nil, map[string]any{"exp": e0.Add(9 * time.Hour).Unix()})); got != "42" {
 		t.Errorf("with old keys it is %q", got)
