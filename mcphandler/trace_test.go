@@ -38,7 +38,7 @@ func traced(t *testing.T, f *fixture, body string) []sdktrace.ReadOnlySpan {
 func attributesOf(span sdktrace.ReadOnlySpan) map[string]string {
 	all := make(map[string]string)
 	for _, a := range span.Attributes() {
-		all[string(a.Key)] = a.Value.Emit()
+		all[string(a.Key)] = a.Value.String()
 	}
 	return all
 }

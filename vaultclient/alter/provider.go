@@ -50,11 +50,9 @@ func (c *Client) Do(req *http.Request, use Use) (*http.Response, error) {
 func (c *Client) doAgain(req *http.Request, resp *http.Response, refused *Token, use *Use) (*http.Response, error) {
 	t, _, err := c.token(req.Context(), method(req), req.URL, use)
 	switch {
-	case errors.Is(err, ErrUnavailable):
-		return c.judge(resp, refused)
 	case err != nil:
 		drain(resp)
-		return nil, err // the vault knows better what is wrong with the grant
+		return nil, err // the vault knows better what is wrong with the grant, or nobody does
 	case t.injection.same(&refused.injection):
 		c.forget(method(req), req.URL, use, t)
 		return c.judge(resp, refused)

@@ -119,7 +119,7 @@ func (h *Handler) openAttempt(r *http.Request, state string) (*attempt, error) {
 
 // message shows a page at the end of a way.
 func (h *Handler) message(w http.ResponseWriter, r *http.Request, status int, title, text string) {
-	h.cfg.Pages.Message(w, r, web.Message{Status: status, Title: title, Text: []string{text}, OK: status == http.StatusOK})
+	h.cfg.Pages.Message(w, r, web.Message{Status: status, Title: title, Text: []string{text}})
 }
 
 func (h *Handler) forged(w http.ResponseWriter, r *http.Request) {
