@@ -105,11 +105,9 @@ func (v *alterVault) close() {
 
 // Send implements vault.
 func (v *alterVault) Send(caller *mcphandler.Caller, need mcphandler.Need, req *http.Request) (*http.Response, error) {
-	var waiting keptApproval
-	if need.Approval != "" {
-		if err := json.Unmarshal([]byte(need.Approval), &waiting); err != nil {
-			return nil, fmt.Errorf("reading the approval of a retry: %w", err)
-		}
+	waiting, err := readApproval(need.Approval)
+	if err != nil {
+		return nil, fmt.Errorf("reading the approval of a retry: %w", err)
 	}
 	if own, ok := caller.Credential.(authserver.Secret); ok {
 		req = req.WithContext(context.WithValue(req.Context(), ownTokenKey{}, own))
@@ -118,7 +116,7 @@ func (v *alterVault) Send(caller *mcphandler.Caller, need mcphandler.Need, req *
 		UserID: caller.UserID, Endpoint: caller.Endpoint, Client: caller.ClientID,
 		Provider: need.Provider, Scopes: need.Scopes, Label: need.Label, Account: need.Account, Agent: need.Agent,
 		Mode: need.Mode, Reason: need.Reason, Constraints: need.Constraints,
-		Tool: need.Tool, Arguments: need.Arguments, Approval: waiting.ID, ApprovalURL: waiting.URL,
+		Tool: need.Tool, Arguments: need.Arguments, Approval: waiting,
 		Progress: inWords(need.Progress), Closing: need.Closing,
 	})
 	if err != nil {
@@ -146,7 +144,7 @@ func alterError(err error, p *vaultclient.Provider) error {
 	case errors.As(err, &connect):
 		return &mcphandler.ConnectError{Provider: p.Name, Title: p.Title, Reason: connect.Reason, URL: connect.URL}
 	case errors.As(err, &pending):
-		kept, err := json.Marshal(keptApproval{pending.ID, pending.URL})
+		kept, err := json.Marshal(pending.Approval)
 		if err != nil {
 			return fmt.Errorf("writing an approval: %w", err)
 		}
@@ -201,30 +199,33 @@ func tokenError(err error) error {
 type pendingApprovals struct{ realm *store.Realm }
 
 // PendingApproval implements [altervault.Pending].
-func (p pendingApprovals) PendingApproval(ctx context.Context, userID, call string) (string, string, error) {
+func (p pendingApprovals) PendingApproval(ctx context.Context, userID, call string) (*altervault.Approval, error) {
 	text, err := p.realm.PendingApproval(ctx, userID, call, time.Now())
-	if err != nil || text == "" {
-		return "", "", err
+	if err != nil {
+		return nil, err
 	}
-	var kept keptApproval
-	if err := json.Unmarshal([]byte(text), &kept); err != nil {
-		return "", "", fmt.Errorf("reading an approval: %w", err)
-	}
-	return kept.ID, kept.URL, nil
+	return readApproval(text)
 }
 
-// keptApproval is an approval as it is stored.
-type keptApproval struct {
-	ID  string `json:"id"`
-	URL string `json:"url"`
+// readApproval reads an approval as it is stored and as clients bring it back; nil
+// of nothing.
+func readApproval(text string) (*altervault.Approval, error) {
+	if text == "" {
+		return nil, nil
+	}
+	kept := new(altervault.Approval)
+	if err := json.Unmarshal([]byte(text), kept); err != nil {
+		return nil, fmt.Errorf("reading an approval: %w", err)
+	}
+	return kept, nil
 }
 
 // SetPendingApproval implements [altervault.Pending].
-func (p pendingApprovals) SetPendingApproval(ctx context.Context, userID, call, id, url string, until time.Time) error {
-	if id == "" {
+func (p pendingApprovals) SetPendingApproval(ctx context.Context, userID, call string, kept *altervault.Approval, until time.Time) error {
+	if kept == nil {
 		return p.realm.SetPendingApproval(ctx, userID, call, "", until)
 	}
-	text, err := json.Marshal(keptApproval{id, url})
+	text, err := json.Marshal(kept)
 	if err != nil {
 		return fmt.Errorf("writing an approval: %w", err)
 	}

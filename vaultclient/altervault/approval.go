@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,24 +18,57 @@ import (
 // hears of it meanwhile.
 const maxToldWait = 10 * time.Minute
 
+// Approval is what a call waits for.
+type Approval struct {
+	ID    string `json:"id"`
+	Gates []Gate `json:"gates"` // at least one
+}
+
+// Gate is one of the decisions that an approval needs.
+type Gate struct {
+	ID  string `json:"id"`
+	URL string `json:"url"` // the page where it is decided
+}
+
+func approvalOf(p *alter.PendingApproval) *Approval {
+	a := &Approval{ID: p.ID}
+	for _, g := range p.Gates {
+		a.Gates = append(a.Gates, Gate{g.ID, g.URL})
+	}
+	return a
+}
+
+// page returns the page of the first decision that is still to be made, by the
+// status that was heard last.
+func (p *Approval) page(s alter.ApprovalStatus) string {
+	for _, gate := range p.Gates {
+		open := !slices.ContainsFunc(s.Gates, func(g alter.ApprovalGateStatus) bool {
+			return g.ID == gate.ID && g.State != alter.ApprovalPending
+		})
+		if open {
+			return gate.URL
+		}
+	}
+	return ""
+}
+
 // approved makes a call in proxy mode, or goes on waiting for one that was made
 // before: the person's approval is for that, and another call would need
 // another.
 func (a *attempt) approved(ctx context.Context, call func() (*alter.ProxyAnswer, error)) (*alter.ProxyResult, error) {
-	id, url, err := a.waiting(ctx)
+	pending, err := a.waiting(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if id == "" {
+	if pending == nil {
 		answer, err := call()
 		if err != nil || answer.Result != nil {
 			return resultOf(answer), err
 		}
-		pending := answer.Pending
-		a.remember(ctx, pending.ID, pending.URL, pending.ExpiresAt)
-		return a.await(ctx, pending.ID, pending.URL)
+		pending = approvalOf(answer.Pending)
+		a.remember(ctx, pending, answer.Pending.ExpiresAt)
 	}
-	return a.await(ctx, id, url)
+	return a.await(ctx, pending)
 }
 
 func resultOf(answer *alter.ProxyAnswer) *alter.ProxyResult {
@@ -44,23 +78,23 @@ func resultOf(answer *alter.ProxyAnswer) *alter.ProxyResult {
 	return answer.Result
 }
 
-// waiting is the approval that this call waits for already, if there is one.
-func (a *attempt) waiting(ctx context.Context) (id, url string, err error) {
-	id, url, err = a.vault.cfg.Pending.PendingApproval(ctx, a.use.UserID, a.call())
+// waiting is the approval that this call waits for already, or nil.
+func (a *attempt) waiting(ctx context.Context) (*Approval, error) {
+	kept, err := a.vault.cfg.Pending.PendingApproval(ctx, a.use.UserID, a.call())
 	if err != nil {
 		// Another call would ask the person for another approval.
-		return "", "", fmt.Errorf("looking for an approval: %w", err)
+		return nil, fmt.Errorf("looking for an approval: %w", err)
 	}
-	if a.use.Approval != "" && a.use.Approval != id { // forgotten here, but not by the client
-		return a.use.Approval, a.use.ApprovalURL, nil
+	if told := a.use.Approval; told != nil && (kept == nil || told.ID != kept.ID) { // forgotten here, but not by the client
+		return told, nil
 	}
-	return id, url, nil
+	return kept, nil
 }
 
-// remember keeps the approval for who comes back without its id. Where it cannot
-// be kept the call goes on: the client may have the id itself.
-func (a *attempt) remember(ctx context.Context, id, url string, until time.Time) {
-	if err := a.vault.cfg.Pending.SetPendingApproval(ctx, a.use.UserID, a.call(), id, url, until); err != nil {
+// remember keeps the approval for who comes back without it; nil forgets. Where it
+// cannot be kept the call goes on: the client may have it itself.
+func (a *attempt) remember(ctx context.Context, p *Approval, until time.Time) {
+	if err := a.vault.cfg.Pending.SetPendingApproval(ctx, a.use.UserID, a.call(), p, until); err != nil {
 		a.vault.log.Warn("an approval that is waited for could not be remembered", zap.Error(err))
 	}
 }
@@ -82,7 +116,7 @@ func (a *attempt) call() string {
 
 // await waits for the person's decision as long as the client may be kept
 // waiting.
-func (a *attempt) await(ctx context.Context, id, url string) (*alter.ProxyResult, error) {
+func (a *attempt) await(ctx context.Context, p *Approval) (*alter.ProxyResult, error) {
 	wait, cancel := context.WithTimeout(ctx, a.patience(ctx))
 	defer cancel()
 	go func() {
@@ -92,18 +126,22 @@ func (a *attempt) await(ctx context.Context, id, url string) (*alter.ProxyResult
 		case <-wait.Done():
 		}
 	}()
+	var last alter.ApprovalStatus
 	if a.use.Progress != nil {
-		a.use.Progress(approvalMessage(url))
+		a.use.Progress(approvalMessage(p.page(last)))
 	}
-	result, err := a.client.AwaitApproval(wait, id, alter.AwaitApprovalOptions{Changed: a.tell})
+	result, err := a.client.AwaitApproval(wait, p.ID, alter.AwaitApprovalOptions{Changed: func(s alter.ApprovalStatus) {
+		last = s
+		a.tell(p, s)
+	}})
 	switch {
 	case errors.Is(err, alter.ErrApprovalTimedOut):
 		if ctx.Err() != nil { // the client gave up; it may come back
 			return nil, ctx.Err()
 		}
-		return nil, &PendingError{Provider: a.provider.Name, URL: url, ID: id}
+		return nil, &PendingError{Provider: a.provider.Name, URL: p.page(last), Approval: *p}
 	case err == nil, errors.Is(err, alter.ErrApproval):
-		a.remember(context.WithoutCancel(ctx), "", "", time.Time{})
+		a.remember(context.WithoutCancel(ctx), nil, time.Time{})
 	}
 	return result, err
 }
@@ -121,8 +159,8 @@ func (a *attempt) patience(ctx context.Context) time.Duration {
 	return max(wait, 0)
 }
 
-// tell passes on what has been decided so far.
-func (a *attempt) tell(s alter.ApprovalStatus) {
+// tell passes on what has been decided so far, and where the next decision is made.
+func (a *attempt) tell(p *Approval, s alter.ApprovalStatus) {
 	if a.use.Progress == nil {
 		return
 	}
@@ -133,7 +171,7 @@ func (a *attempt) tell(s alter.ApprovalStatus) {
 		}
 	}
 	if len(s.Gates) > 1 {
-		a.use.Progress(fmt.Sprintf("waiting for approvals: %d of %d", approved, len(s.Gates)))
+		a.use.Progress(strings.TrimSpace(fmt.Sprintf("waiting for approvals: %d of %d %s", approved, len(s.Gates), p.page(s))))
 	}
 }
 

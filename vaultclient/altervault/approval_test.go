@@ -58,7 +58,10 @@ func TestApprovalDecided(t *testing.T) {
 				if n := len(e.fake.Hits()); n != tt.hits {
 					t.Errorf("the provider got %d requests, want %d", n, tt.hits)
 				}
-				if said := slices.Contains(e.told, "waiting for approvals: 1 of 2"); said != (tt.want == "" && gates == 2) {
+				halfway := func(told string) bool {
+					return strings.HasPrefix(told, "waiting for approvals: 1 of 2 "+e.fake.URL+"/approve/")
+				}
+				if said := slices.ContainsFunc(e.told, halfway); said != (tt.want == "" && gates == 2) {
 					t.Errorf("told %q with %d gates", e.told, gates)
 				}
 				// What was decided is over: the same call asks anew.
@@ -90,7 +93,7 @@ func TestApprovalOfAClientThatComesBack(t *testing.T) {
 			ids := e.gaveUp(e.use())
 			use := e.use(func(u *altervault.Use) { u.Arguments = json.RawMessage(` { "a" : 1 } `) }) // the same, written otherwise
 			if with {
-				use.Approval = ids[0]
+				use.Approval = &altervault.Approval{ID: ids[0]}
 			}
 			for _, id := range ids {
 				if !e.fake.Approve(id) {
@@ -138,16 +141,16 @@ func TestApprovalPending(t *testing.T) {
 	e.gated(1)
 	var first, again *altervault.PendingError
 	_, _, err := e.send(t.Context(), "ok", e.use())
-	if !errors.As(err, &first) || !strings.HasPrefix(first.URL, e.fake.URL+"/approve/") || first.ID == "" {
+	if !errors.As(err, &first) || !strings.HasPrefix(first.URL, e.fake.URL+"/approve/") || first.Approval.ID == "" {
 		t.Fatalf("Send: %v %+v, want the page to decide on", err, first)
 	}
 	if strings.Contains(first.Error(), first.URL) {
 		t.Errorf("the error %q holds the link", first)
 	}
 	_, _, err = e.send(t.Context(), "ok", e.use(func(u *altervault.Use) {
-		u.Client, u.Approval, u.ApprovalURL = "forgot", first.ID, first.URL
+		u.Client, u.Approval = "forgot", &first.Approval
 	}))
-	if !errors.As(err, &again) || again.ID != first.ID || again.URL != first.URL {
+	if !errors.As(err, &again) || again.Approval.ID != first.Approval.ID || again.URL != first.URL {
 		t.Errorf("Send again: %v %+v, want the same page", err, again)
 	}
 }
@@ -165,5 +168,30 @@ func TestApprovalForgottenByTheVault(t *testing.T) {
 	}
 	if e.gaveUp(e.use()); e.fake.Count("/sdk/proxy") != 2 {
 		t.Errorf("%d calls in proxy mode, want a second one", e.fake.Count("/sdk/proxy"))
+	}
+}
+
+// Each of several decisions has a page of its own: whoever comes back is shown the
+// one that is still to be made.
+func TestApprovalShowsTheNextGate(t *testing.T) {
+	e := newEnv(t, func(c *altervault.Config) { c.ApprovalWait = 50 * time.Millisecond })
+	e.gated(2)
+	page := func() string {
+		var pending *altervault.PendingError
+		if _, _, err := e.send(t.Context(), "ok", e.use()); !errors.As(err, &pending) {
+			t.Fatalf("Send: %v, want the page to decide on", err)
+		}
+		return pending.URL
+	}
+	first := page()
+	ids := e.fake.PendingApprovals()
+	if len(ids) != 2 || !strings.Contains(first, ids[0]) {
+		t.Fatalf("page %s, approvals %q", first, ids)
+	}
+	if !e.fake.Approve(ids[0]) {
+		t.Fatal("nothing to approve")
+	}
+	if second := page(); !strings.Contains(second, ids[1]) || second == first {
+		t.Errorf("after the first decision the page is %s, want that of %s", second, ids[1])
 	}
 }

@@ -137,17 +137,24 @@ func (t *tokens) set(user, token string) {
 // pending keeps approvals in the store.
 type pending struct{ realm *store.Realm }
 
-func (p pending) PendingApproval(ctx context.Context, user, call string) (id, u string, err error) {
+func (p pending) PendingApproval(ctx context.Context, user, call string) (*altervault.Approval, error) {
 	text, err := p.realm.PendingApproval(ctx, user, call, time.Now())
-	id, u, _ = strings.Cut(text, " ")
-	return id, u, err
+	if err != nil || text == "" {
+		return nil, err
+	}
+	kept := new(altervault.Approval)
+	return kept, json.Unmarshal([]byte(text), kept)
 }
 
-func (p pending) SetPendingApproval(ctx context.Context, user, call, id, u string, until time.Time) error {
-	if id != "" {
-		id += " " + u
+func (p pending) SetPendingApproval(ctx context.Context, user, call string, kept *altervault.Approval, until time.Time) error {
+	if kept == nil {
+		return p.realm.SetPendingApproval(ctx, user, call, "", until)
 	}
-	return p.realm.SetPendingApproval(ctx, user, call, id, until)
+	text, err := json.Marshal(kept)
+	if err != nil {
+		return err
+	}
+	return p.realm.SetPendingApproval(ctx, user, call, string(text), until)
 }
 
 // use is a call of alice.

@@ -27,7 +27,7 @@ type ConnectError struct {
 type PendingError struct {
 	Provider string // name
 	URL      string
-	ID       string // of the approval, for [Use.Approval]
+	Approval Approval // for [Use.Approval]
 }
 
 // Error implements error. The URL is left out: it belongs to one person.

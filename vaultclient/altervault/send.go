@@ -37,9 +37,8 @@ type Use struct {
 	// from one that is new.
 	Client    string
 	Arguments json.RawMessage
-	// Approval is the id of an approval that the client says it waits for, and
-	// ApprovalURL the page where the person decides.
-	Approval, ApprovalURL string
+	// Approval is what the client says it waits for; nil for nothing.
+	Approval *Approval
 	// Progress is told what a call waits for; nil when nobody listens.
 	Progress func(message string)
 	// Closing is closed when the server is about to stop: the call waits for no

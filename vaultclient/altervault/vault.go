@@ -81,11 +81,10 @@ type UserTokens interface {
 
 // Pending remembers, for clients that cannot, which approval a call waits for.
 type Pending interface {
-	// PendingApproval returns the id and the page where the person decides; both
-	// are empty if there is none.
-	PendingApproval(ctx context.Context, userID, call string) (id, url string, err error)
-	// SetPendingApproval remembers an approval until then; an empty id forgets.
-	SetPendingApproval(ctx context.Context, userID, call, id, url string, until time.Time) error
+	// PendingApproval returns the approval that a call waits for; nil for none.
+	PendingApproval(ctx context.Context, userID, call string) (*Approval, error)
+	// SetPendingApproval remembers an approval until then; nil forgets.
+	SetPendingApproval(ctx context.Context, userID, call string, p *Approval, until time.Time) error
 }
 
 // ErrLoginRequired says that the person has to log in at the identity provider again.
