@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -121,8 +122,8 @@ func (a *Auth) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 		return next.ServeHTTP(w, r)
 	}
 	run := a.found.running
-	if a.IdentityTokenHeader != "" {
-		r.Header.Del(a.IdentityTokenHeader) // nobody names another person
+	if a.IdentityTokenHeader != "" { // nobody names another person
+		maps.DeleteFunc(r.Header, func(name string, _ []string) bool { return sameField(name, a.IdentityTokenHeader) })
 	}
 	withoutCookies(r)
 	r, caller, err := run.authenticate(r, a.found.Path)
@@ -152,8 +153,13 @@ func (a *Auth) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 }
 
 // isEndpoints reports whether r is for an endpoint of the same site, where people
-// get the tokens: a handler for all of a site must not stand in their way.
+// get the tokens: a handler for all of a site must not stand in their way. A path
+// that only became one by a rewrite, as in handle_path, is not the endpoint's.
 func (a *Auth) isEndpoints(r *http.Request) bool {
+	original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
+	if !ok || original.URL == nil || original.URL.Path != r.URL.Path {
+		return false
+	}
 	return slices.ContainsFunc(a.beside, func(h *Handler) bool { return h.open() == nil && h.running.route(r.URL.Path) != nil })
 }
 
@@ -238,6 +244,12 @@ func withoutControls(text string) string {
 		}
 		return c
 	}, text)
+}
+
+// sameField reports whether two names of headers are one to somebody: CGI, and
+// what follows it, knows no difference between - and _.
+func sameField(a, b string) bool {
+	return strings.EqualFold(strings.ReplaceAll(a, "_", "-"), strings.ReplaceAll(b, "_", "-"))
 }
 
 func containsAll(list, wanted []string) bool {

@@ -10,7 +10,13 @@ const restRoute = `respond /api/* "id={http.auth.user.id} email={http.auth.user.
 
 // A handler for all of a site leaves the endpoint alone, or nobody could log in.
 func TestAlterAuthForAllOfASite(t *testing.T) {
-	s := serve(t, "http://localhost:PORT {\nalter_mcp /mcp {\n"+identityAlice+"}\nalter_auth\n"+restRoute+"}\n")
+	s := serve(t, "http://localhost:PORT {\nalter_mcp /mcp {\n"+identityAlice+"}\nalter_auth\n"+restRoute+"}\n"+
+		"http://a.localhost:PORT {\nalter_mcp /mcp {\n"+identityAlice+"}\nhandle_path /api/* {\nalter_auth\nrespond secret\n}\n}\n")
+	for _, path := range []string{"/api/mcp", "/api/mcp/token", "/api/mcp/jwks.json", "/api/.well-known/oauth-protected-resource/mcp"} {
+		if got := s.do("GET", "a.localhost:PORT", path); got.status != 401 {
+			t.Errorf("%s, which becomes a path of the endpoint: %d %q, want 401", path, got.status, got.body)
+		}
+	}
 	for path, want := range map[string]int{
 		"/api/x": 401, "/mcp/x": 401, "/": 401,
 		"/mcp/authorize": 400, "/.well-known/oauth-authorization-server/mcp": 200, "/mcp/jwks.json": 200,

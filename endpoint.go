@@ -87,7 +87,7 @@ func (h *Handler) build(run *running, rootTaken bool) error {
 		return err
 	}
 	vault, err := h.guests.vault.open(&vaultHouse{
-		handler: h, providers: h.guests.providers, base: h.guests.upstream.base, state: run.state, realm: realm,
+		handler: h, endpoint: run.origins.canonical + h.Path, providers: h.guests.providers, base: h.guests.upstream.base, state: run.state, realm: realm,
 		auth: auth, pages: run.pages, lifetime: time.Duration(h.lifetimes().ConnectLink),
 		logger: h.logger.Named("vault").With(run.endpointField(h)),
 	})

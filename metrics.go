@@ -32,6 +32,7 @@ type collectors struct {
 	connects      *prometheus.CounterVec
 	renewals      *prometheus.CounterVec
 	audit         *auditQueues
+	limits        *vaultLimits
 }
 
 func newCollectors() *collectors {
@@ -52,6 +53,7 @@ func newCollectors() *collectors {
 		connects: counter("connects_total", "Connections of accounts at providers.", "provider", "outcome"),
 		renewals: counter("grant_renewals_total", "Renewals of grants at providers.", "provider", "outcome"),
 		audit:    newAuditQueues(),
+		limits:   newVaultLimits(),
 	}
 }
 
@@ -59,7 +61,7 @@ func newCollectors() *collectors {
 // are there already is no error.
 func (c *collectors) register(registry prometheus.Registerer) error {
 	for _, one := range []prometheus.Collector{
-		c.toolCalls, c.toolDurations, c.registrations, c.logins, c.tokens, c.refreshReuses, c.connects, c.renewals, c.audit,
+		c.toolCalls, c.toolDurations, c.registrations, c.logins, c.tokens, c.refreshReuses, c.connects, c.renewals, c.audit, c.limits,
 	} {
 		var twice prometheus.AlreadyRegisteredError
 		if err := registry.Register(one); err != nil && !errors.As(err, &twice) {

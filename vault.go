@@ -44,6 +44,7 @@ type vault interface {
 // vaultHouse is what an endpoint has for its vault.
 type vaultHouse struct {
 	handler   *Handler
+	endpoint  string // its canonical URL
 	providers map[string]*vaultclient.Provider
 	base      http.RoundTripper // to providers
 	state     *state

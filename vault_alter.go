@@ -57,7 +57,37 @@ type AlterVault struct {
 	// end of the grant at the vault is not noticed. 0 keeps none. Default: 5m.
 	KeepTokens *caddy.Duration `json:"keep_tokens,omitempty"`
 
+	// On what terms people connect their accounts.
+	Connect *AlterConnect `json:"connect,omitempty"`
+
 	config alter.Config
+}
+
+// AlterConnect are the terms on which people connect accounts in the Alter Vault.
+// What is not set is as the Alter app has it.
+type AlterConnect struct {
+	// Leave out the vault's own consent page: this server's has asked.
+	Direct bool `json:"direct,omitempty"`
+
+	// Keep people from adding rules of their own to what they connect.
+	NoUserRules bool `json:"no_user_rules,omitempty"`
+
+	// The longest time for which people can connect, in whole seconds.
+	MaxLifetime caddy.Duration `json:"max_lifetime,omitempty"`
+
+	// The time that is chosen at first, at most that.
+	DefaultLifetime caddy.Duration `json:"default_lifetime,omitempty"`
+}
+
+// terms are those of a connect session.
+func (c *AlterConnect) terms() altervault.ConnectTerms {
+	if c == nil {
+		return altervault.ConnectTerms{}
+	}
+	return altervault.ConnectTerms{
+		Direct: c.Direct, NoUserRules: c.NoUserRules,
+		Life: alter.GrantBounds{MaxTTL: time.Duration(c.MaxLifetime), DefaultTTL: time.Duration(c.DefaultLifetime)},
+	}
 }
 
 // CaddyModule implements caddy.Module.
@@ -98,8 +128,13 @@ func (v *AlterVault) resolve() error {
 			v.config.Keep = -1 // none
 		}
 	}
-	_, err = alter.New(v.config) // which only checks
-	return err
+	if _, err = alter.New(v.config); err != nil { // which only checks
+		return err
+	}
+	if err := v.Connect.terms().Check(); err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	return nil
 }
 
 // alterConfig resolves where the vault is and the key to it.
@@ -148,6 +183,7 @@ func (v *AlterVault) identityToken() authserver.IdentityTokenKind {
 //	    audit       none|meta|full
 //	    user_token  id|access
 //	    keep_tokens <duration>
+//	    connect     { ... }
 //	}
 func (v *AlterVault) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // module name
@@ -191,8 +227,48 @@ func (v *AlterVault) unmarshalSetting(d *caddyfile.Dispenser) error {
 	case "keep_tokens":
 		v.KeepTokens = new(caddy.Duration)
 		return duration(d, v.KeepTokens)
+	case "connect":
+		v.Connect = new(AlterConnect)
+		return v.Connect.unmarshal(d)
 	}
-	return unknown(d, "vault alter", "api_key", "audit", "base_url", "caller", "keep_tokens", "mode", "user_token")
+	return unknown(d, "vault alter", "api_key", "audit", "base_url", "caller", "connect", "keep_tokens", "mode", "user_token")
+}
+
+// unmarshal reads the block of the setting. Syntax:
+//
+//	connect {
+//	    direct
+//	    no_user_rules
+//	    max_lifetime     <duration>
+//	    default_lifetime <duration>
+//	}
+func (c *AlterConnect) unmarshal(d *caddyfile.Dispenser) error {
+	if d.NextArg() {
+		return d.Errf("connect takes a block, found %q", d.Val())
+	}
+	seen := make(once)
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		if err := seen.check(d); err != nil {
+			return err
+		}
+		var err error
+		switch d.Val() {
+		case "direct":
+			err = noArgs(d, &c.Direct)
+		case "no_user_rules":
+			err = noArgs(d, &c.NoUserRules)
+		case "max_lifetime":
+			err = positive(d, &c.MaxLifetime)
+		case "default_lifetime":
+			err = positive(d, &c.DefaultLifetime)
+		default:
+			err = unknown(d, "connect", "default_lifetime", "direct", "max_lifetime", "no_user_rules")
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // word reads a setting with one of some words.

@@ -44,9 +44,9 @@ func (v *AlterVault) open(h *vaultHouse) (vault, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &alterVault{client: client, queue: cfg.Queue, log: h.logger}
+	out := &alterVault{client: client, endpoint: h.endpoint, queue: cfg.Queue, log: h.logger}
 	out.Vault, err = altervault.New(altervault.Config{
-		Client: client, Mode: v.Mode, Providers: h.providers, Tokens: userTokens{h.auth}, Pending: pendingApprovals{h.realm},
+		Client: client, Mode: v.Mode, Connect: v.Connect.terms(), Providers: h.providers, Tokens: userTokens{h.auth}, Pending: pendingApprovals{h.realm},
 		Connected: func(provider, outcome string) { metrics.connects.WithLabelValues(provider, outcome).Inc() },
 		Endpoint:  endpointOf, Sealer: h.state.sealer, Browser: h.browser(), Pages: h.pages, Once: h.realm,
 		LinkLifetime: h.lifetime, Logger: h.logger,
@@ -72,6 +72,7 @@ type alterVault struct {
 	*altervault.Vault
 	providers map[string]*vaultclient.Provider
 	client    *alter.Client
+	endpoint  string            // canonical URL
 	queue     *alter.AuditQueue // nil: nothing is reported
 	log       *zap.Logger
 	stop      context.CancelFunc
@@ -80,6 +81,7 @@ type alterVault struct {
 
 // start begins to send what is reported.
 func (v *alterVault) start() {
+	metrics.limits.add(v.endpoint, v.client)
 	ctx, stop := context.WithCancel(context.Background())
 	v.stop, v.done = stop, make(chan struct{})
 	if v.queue == nil {
@@ -98,6 +100,7 @@ func (v *alterVault) start() {
 
 // close ends what runs in the background. What was not sent stays in the store.
 func (v *alterVault) close() {
+	metrics.limits.remove(v.endpoint, v.client)
 	v.stop()
 	<-v.done
 	v.client.Close()

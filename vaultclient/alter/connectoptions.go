@@ -204,6 +204,12 @@ func unlessAllowed(forbidden bool) *bool {
 	return new(bool)
 }
 
+// Check returns an error for bounds that a connect session cannot have.
+func (b GrantBounds) Check() error {
+	_, err := b.body(false)
+	return err
+}
+
 // body is nil for no bounds. A fixed end is allowed for grants that exist.
 func (b GrantBounds) body(fixedEnd bool) (*boundsBody, error) {
 	for _, d := range []time.Duration{b.MaxTTL, b.DefaultTTL} {

@@ -70,6 +70,7 @@ func (v grants) Begin(ctx context.Context, l *connect.Link, callback, id string)
 	req := alter.ConnectOptions{
 		Providers: []string{p.Name}, ReturnURL: callback + "?" + url.Values{"state": {id}}.Encode(),
 		Requested: requested(l.Label), Agent: h.Agent, UserToken: token,
+		Direct: v.cfg.Connect.Direct, NoUserRules: v.cfg.Connect.NoUserRules, Policy: v.cfg.Connect.Life,
 	}
 	if scopes := p.AllScopes(l.Scopes); len(scopes) > 0 {
 		req.RequiredScopes = map[string][]string{p.Name: scopes}

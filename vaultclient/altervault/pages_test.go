@@ -7,10 +7,12 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/alter-mcp/caddy-alter-mcp/internal/web"
+	"github.com/alter-mcp/caddy-alter-mcp/vaultclient/alter"
 	"github.com/alter-mcp/caddy-alter-mcp/vaultclient/alter/altertest"
 	"github.com/alter-mcp/caddy-alter-mcp/vaultclient/altervault"
 )
@@ -51,6 +53,24 @@ func TestConnectEnds(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The operator's terms are those of each connection.
+func TestConnectTerms(t *testing.T) {
+	e := newEnv(t, func(c *altervault.Config) {
+		c.Connect = altervault.ConnectTerms{
+			Direct: true, NoUserRules: true, Life: alter.GrantBounds{MaxTTL: 48 * time.Hour, DefaultTTL: time.Hour},
+		}
+	})
+	if end := e.browser("alice").connect(e.link(), "allow"); end.status != http.StatusOK || !end.Message.OK {
+		t.Fatalf("the way ends with %d %+v", end.status, end.Message)
+	}
+	checkSession(t, e.calls("/sdk/oauth/connect/session")[0], map[string]any{
+		"required_scopes": map[string]any{"google": []any{"read"}},
+		"direct":          true, "allow_user_policy_rules": false,
+		"grant_policy": map[string]any{"max_ttl_seconds": 172800.0, "default_ttl_seconds": 3600.0},
+	}, "")
+	e.works(e.use())
 }
 
 // Who comes back without having decided has connected nothing; and nobody else

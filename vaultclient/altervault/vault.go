@@ -41,6 +41,8 @@ type Config struct {
 	// Providers by name, which is the vault's name for them too. Of each, title,
 	// scopes and API hosts count.
 	Providers map[string]*vaultclient.Provider
+	// Connect are the terms on which people connect accounts.
+	Connect ConnectTerms
 	// Tokens tells people to the vault. Required.
 	Tokens UserTokens
 	// Pending remembers approvals that are waited for. Required.
@@ -67,6 +69,20 @@ type Config struct {
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
+
+// ConnectTerms are the terms on which people connect accounts. What is zero is as
+// the app has it.
+type ConnectTerms struct {
+	// Direct leaves out the vault's own consent page.
+	Direct bool
+	// NoUserRules keeps people from adding rules of their own.
+	NoUserRules bool
+	// Life bounds how long a connection lasts; MaxTTL and DefaultTTL of it.
+	Life alter.GrantBounds
+}
+
+// Check returns an error that says which of the terms the vault would refuse.
+func (t ConnectTerms) Check() error { return t.Life.Check() }
 
 // UserTokens gives people's tokens of the app's identity provider, by which the
 // vault knows them.
