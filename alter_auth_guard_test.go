@@ -18,7 +18,7 @@ import (
 
 // What an endpoint answers without a token is no way around alter_auth. Caddy
 // matches and serves cleaned paths, while the request keeps the one that was
-// sent.
+// sent. Security RS-19.
 func TestAlterAuthLetsNoOtherPathPass(t *testing.T) {
 	for name, matcher := range map[string]string{"for a folder": "/private/*", "for all of the site": "*"} {
 		t.Run(name, func(t *testing.T) {
@@ -52,6 +52,7 @@ func TestAlterAuthLetsNoOtherPathPass(t *testing.T) {
 
 // Routes that lead to no endpoint have paths of their own, even where they read
 // like the endpoint's: an MCP server behind such a route has a /mcp too.
+// Security RS-19.
 func TestAlterAuthLetsNoPathOfAnotherRoutePass(t *testing.T) {
 	const block = "alter_auth\nrespond \"let in\"\n"
 	s := serve(t, "http://localhost:PORT, http://b.localhost:PORT {\n"+
@@ -73,6 +74,7 @@ func TestAlterAuthLetsNoPathOfAnotherRoutePass(t *testing.T) {
 
 // What others send in the header for the identity token is dropped on every path,
 // and in the spelling that CGI, PHP and WSGI take for the same name by Caddy.
+// Security RS-20.
 func TestAlterAuthDropsForeignIdentityTokens(t *testing.T) {
 	got := make(chan http.Header, 1)
 	upstream := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got <- r.Header }))
@@ -98,6 +100,7 @@ func TestAlterAuthDropsForeignIdentityTokens(t *testing.T) {
 }
 
 // A client cannot have the proxy drop what the program behind is told.
+// Security RS-20.
 func TestSetForNext(t *testing.T) {
 	for name, test := range map[string]struct{ connection, want []string }{
 		"no Connection":          {nil, nil},
@@ -124,6 +127,7 @@ func TestSetForNext(t *testing.T) {
 }
 
 // What is told of a person is one header line, and no name reads like another's.
+// Security RS-20.
 func TestUserPlaceholders(t *testing.T) {
 	for name, test := range map[string]struct {
 		caller mcphandler.Caller

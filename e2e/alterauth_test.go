@@ -99,7 +99,7 @@ func claimsOf(t *testing.T, token string) (iss, email string) {
 }
 
 // TestAlterAuth uses the access token of an MCP client on routes beside the
-// endpoint, whose upstream hears who asks, and of nobody else.
+// endpoint, whose upstream hears who asks, and of nobody else. Security RS-20.
 func TestAlterAuth(t *testing.T) {
 	v, s := newAlter(t, "E2E_SITE="+strings.ReplaceAll(restSite, "UPSTREAM", newUpstream(t)))
 	origin := strings.TrimSuffix(s.Endpoint, "/mcp")
