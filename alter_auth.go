@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -13,7 +12,6 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"go.uber.org/zap"
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/alter-mcp/caddy-alter-mcp/authserver"
@@ -31,7 +29,8 @@ func init() {
 //   - `{http.auth.user.id}`: the random id of the person, that of `{user.id}` in tools
 //   - `{http.auth.user.subject}`: what the identity provider calls the person
 //   - `{http.auth.user.email}`: only if the identity provider has verified it
-//   - `{http.auth.user.name}` and `{http.auth.user.groups}`, which has commas between
+//   - `{http.auth.user.name}` and `{http.auth.user.groups}`, which has commas between,
+//     and %2C for one within a name
 //   - `{http.auth.user.client_id}` and `{http.auth.user.client_name}`: the app that asks
 //
 // The token itself goes no further: whoever has it could call the tools.
@@ -55,8 +54,7 @@ type Auth struct {
 
 	Rules
 
-	logger *zap.Logger
-	app    *App
+	app *App
 	*finding
 }
 
@@ -65,7 +63,7 @@ type finding struct {
 	once    sync.Once
 	failure error
 	found   *Handler
-	beside  []*Handler // the endpoints of the same site
+	behind  []*Handler // the endpoints that a request may reach after it
 }
 
 // CaddyModule implements caddy.Module.
@@ -78,12 +76,12 @@ func (Auth) CaddyModule() caddy.ModuleInfo {
 
 // Provision checks the settings. The endpoint is looked for when all are known.
 func (a *Auth) Provision(ctx caddy.Context) error {
-	a.logger, a.finding = ctx.Logger(), new(finding)
+	a.finding = new(finding)
 	if a.Endpoint != "" && !strings.HasPrefix(a.Endpoint, "/") && !strings.Contains(a.Endpoint, "://") {
 		return fmt.Errorf("alter_auth: endpoint %q: want the path of an alter_mcp, such as /mcp, or its URL", a.Endpoint)
 	}
-	if a.IdentityTokenHeader != "" && !httpguts.ValidHeaderFieldName(a.IdentityTokenHeader) {
-		return fmt.Errorf("alter_auth: identity_token_header %q: want the name of a header", a.IdentityTokenHeader)
+	if err := checkTokenHeader(a.IdentityTokenHeader); err != nil {
+		return fmt.Errorf("alter_auth: identity_token_header %q: %w", a.IdentityTokenHeader, err)
 	}
 	if err := a.check(); err != nil {
 		return fmt.Errorf("alter_auth: %w", err)
@@ -97,13 +95,31 @@ func (a *Auth) Provision(ctx caddy.Context) error {
 	return nil
 }
 
+// checkTokenHeader refuses names under which no token would arrive: what HTTP
+// itself reads, what proxies drop, and what others read before and after.
+func checkTokenHeader(name string) error {
+	if name == "" {
+		return nil
+	}
+	if !httpguts.ValidHeaderFieldName(name) {
+		return errors.New("want the name of a header")
+	}
+	switch http.CanonicalHeaderKey(name) {
+	case "Authorization", "Cookie", "Host", "Content-Length", "Content-Type", "Expect", "Connection", "Keep-Alive", "Proxy-Authenticate",
+		"Proxy-Authorization", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade":
+		return errors.New("that header has a meaning of its own; want another name, such as X-User-Token")
+	}
+	return nil
+}
+
 // open finds the endpoint, once: the start of the HTTP app may come before ours.
 func (a *Auth) open() error {
 	a.once.Do(func() {
-		if a.beside, a.failure = a.app.beside(a); a.failure != nil {
+		var beside []*Handler
+		if beside, a.behind, a.failure = a.app.around(a); a.failure != nil {
 			return
 		}
-		if a.found, a.failure = a.app.endpointFor(a.Endpoint, a.beside); a.failure != nil {
+		if a.found, a.failure = a.app.endpointFor(a.Endpoint, beside); a.failure != nil {
 			return
 		}
 		if a.failure = a.found.open(); a.failure == nil && a.IdentityTokenHeader != "" && !needsTokens(a.found.guests.vault) {
@@ -118,13 +134,13 @@ func (a *Auth) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	if err := a.open(); err != nil {
 		return unavailableError(w, fmt.Errorf("alter_auth: %w", err))
 	}
+	if a.IdentityTokenHeader != "" {
+		r.Header.Del(a.IdentityTokenHeader) // nobody names another person
+	}
 	if a.isEndpoints(r) {
 		return next.ServeHTTP(w, r)
 	}
 	run := a.found.running
-	if a.IdentityTokenHeader != "" { // nobody names another person
-		maps.DeleteFunc(r.Header, func(name string, _ []string) bool { return sameField(name, a.IdentityTokenHeader) })
-	}
 	withoutCookies(r)
 	r, caller, err := run.authenticate(r, a.found.Path)
 	switch {
@@ -152,15 +168,10 @@ func (a *Auth) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	return next.ServeHTTP(w, r)
 }
 
-// isEndpoints reports whether r is for an endpoint of the same site, where people
-// get the tokens: a handler for all of a site must not stand in their way. A path
-// that only became one by a rewrite, as in handle_path, is not the endpoint's.
+// isEndpoints reports whether r is for an endpoint behind, where people get the
+// tokens: a handler for all of a site must not stand in their way.
 func (a *Auth) isEndpoints(r *http.Request) bool {
-	original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
-	if !ok || original.URL == nil || original.URL.Path != r.URL.Path {
-		return false
-	}
-	return slices.ContainsFunc(a.beside, func(h *Handler) bool { return h.open() == nil && h.running.route(r.URL.Path) != nil })
+	return slices.ContainsFunc(a.behind, func(h *Handler) bool { return h.open() == nil && h.running.route(r.URL.Path) != nil })
 }
 
 // addIdentityToken gives the next handler the person's token of the identity
@@ -170,7 +181,7 @@ func (a *Auth) addIdentityToken(w http.ResponseWriter, r *http.Request, caller *
 		return nil
 	}
 	if own, ok := caller.Credential.(authserver.Secret); ok { // it came with the request
-		r.Header.Set(a.IdentityTokenHeader, own.Reveal())
+		setForNext(r.Header, a.IdentityTokenHeader, own.Reveal())
 		return nil
 	}
 	kept, err := a.found.running.auth.IdentityToken(r.Context(), caller.UserID)
@@ -180,8 +191,21 @@ func (a *Auth) addIdentityToken(w http.ResponseWriter, r *http.Request, caller *
 	case err != nil:
 		return unavailableError(w, err)
 	}
-	r.Header.Set(a.IdentityTokenHeader, kept.Token.Reveal())
+	setForNext(r.Header, a.IdentityTokenHeader, kept.Token.Reveal())
 	return nil
+}
+
+// setForNext sets a header that the next handler is to get. A client that names
+// it in Connection would have a proxy drop it (RFC 9110 section 7.6.1), and the
+// program behind would take the person for nobody.
+func setForNext(h http.Header, name, value string) {
+	for i, list := range h["Connection"] {
+		options := slices.DeleteFunc(strings.Split(list, ","), func(option string) bool {
+			return strings.EqualFold(strings.TrimSpace(option), name)
+		})
+		h["Connection"][i] = strings.Join(options, ",")
+	}
+	h.Set(name, value)
 }
 
 // refuse answers with a challenge (RFC 6750 section 3), by Caddy's way for
@@ -207,14 +231,16 @@ func (run *running) authenticate(r *http.Request, path string) (*http.Request, *
 	of := func(origin string) *http.Request {
 		return r.WithContext(context.WithValue(r.Context(), endpointKey{}, origin+path))
 	}
+	var refusal error // of the last one
 	for _, origin := range origins {
 		asked := of(origin)
 		caller, err := authenticator{run.auth}.Authenticate(asked)
 		if !errors.Is(err, mcphandler.ErrInvalidToken) {
 			return asked, caller, err
 		}
+		refusal = err
 	}
-	return of(origins[0]), nil, mcphandler.ErrInvalidToken
+	return of(origins[0]), nil, refusal
 }
 
 // setUser sets the placeholders that Caddy's own authentication sets. They are
@@ -229,11 +255,21 @@ func setUser(r *http.Request, caller *mcphandler.Caller) {
 		email = caller.Email
 	}
 	for name, value := range map[string]string{
-		"id": caller.UserID, "subject": caller.Subject, "email": email, "name": caller.Name, "groups": strings.Join(caller.Groups, ","),
+		"id": caller.UserID, "subject": caller.Subject, "email": email, "name": caller.Name, "groups": joinGroups(caller.Groups),
 		"client_id": caller.ClientID, "client_name": caller.ClientName,
 	} {
 		repl.Set("http.auth.user."+name, withoutControls(value))
 	}
+}
+
+// joinGroups puts commas between groups. One within a name is written %2C, so
+// that no name reads like two.
+func joinGroups(groups []string) string {
+	names := make([]string, len(groups))
+	for i, group := range groups {
+		names[i] = strings.ReplaceAll(group, ",", "%2C")
+	}
+	return strings.Join(names, ",")
 }
 
 // withoutControls makes what people and clients call themselves fit for a header.
@@ -244,12 +280,6 @@ func withoutControls(text string) string {
 		}
 		return c
 	}, text)
-}
-
-// sameField reports whether two names of headers are one to somebody: CGI, and
-// what follows it, knows no difference between - and _.
-func sameField(a, b string) bool {
-	return strings.EqualFold(strings.ReplaceAll(a, "_", "-"), strings.ReplaceAll(b, "_", "-"))
 }
 
 func containsAll(list, wanted []string) bool {

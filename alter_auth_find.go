@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
 // endpointFor returns the endpoint that an alter_auth names by path or URL, or
@@ -36,23 +38,40 @@ func (a *App) endpointFor(name string, near []*Handler) (*Handler, error) {
 	return nil, fmt.Errorf("endpoint %s: there is no alter_mcp at that path; there are %s", name, a.endpointNames())
 }
 
-// beside returns the endpoints of the site block that auth stands in.
-func (a *App) beside(auth *Auth) ([]*Handler, error) {
+// around returns the endpoints of the site block that auth stands in, and those
+// of them that stand behind it.
+func (a *App) around(auth *Auth) (beside, behind []*Handler, err error) {
 	at, err := a.site(auth)
 	if err != nil || at == nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var near []*Handler
 	for _, h := range a.endpoints {
-		other, err := a.site(h)
-		if err != nil {
-			return nil, err
+		if !routeHas(at.block, h) {
+			continue
 		}
-		if other != nil && other.block == at.block {
-			near = append(near, h)
+		beside = append(beside, h)
+		if standsBehind(caddyhttp.RouteList{*at.block}, auth, h) {
+			behind = append(behind, h)
 		}
 	}
-	return near, nil
+	return beside, behind, nil
+}
+
+// standsBehind reports whether h is in the same list of routes as auth, in the
+// same route, a later one, or below such a one. Requests of a list of its own,
+// such as handle_path makes, go elsewhere, and may be called like h's.
+func standsBehind(routes caddyhttp.RouteList, auth *Auth, h *Handler) bool {
+	for i := range routes {
+		if slices.Contains(routes[i].Handlers, caddyhttp.MiddlewareHandler(auth)) {
+			return slices.ContainsFunc(routes[i:], func(later caddyhttp.Route) bool { return routeHas(&later, h) })
+		}
+		for _, handler := range routes[i].Handlers {
+			if sub, ok := handler.(*caddyhttp.Subroute); ok && standsBehind(sub.Routes, auth, h) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // endpointAt returns the endpoint of that URL.

@@ -91,6 +91,7 @@ func TestAlterAuthFindsItsEndpoint(t *testing.T) {
 		"the same path on other sites":  {site("localhost", strings.ReplaceAll(named, "NAME", "/one")) + site("a.localhost", one) + site("b.localhost", one), "", "alter_auth: endpoint /one: there are 2 at that path; want the URL of one: http://a.localhost/one, http://b.localhost/one"},
 		"no path and no URL":            {site("localhost", one, strings.ReplaceAll(named, "NAME", "one")), "", `alter_auth: endpoint "one": want the path of an alter_mcp, such as /mcp, or its URL`},
 		"a header that is none":         {site("localhost", one, "alter_auth /api/* {\nidentity_token_header \"a b\"\n}\n"), "", `alter_auth: identity_token_header "a b": want the name of a header`},
+		"a header of HTTP itself":       {site("localhost", one, "alter_auth /api/* {\nidentity_token_header authorization\n}\n"), "", `alter_auth: identity_token_header "authorization": that header has a meaning of its own`},
 		"identity tokens that are none": {site("localhost", one, "alter_auth /api/* {\nidentity_token_header X-Token\n}\n"), "", "alter_auth: identity_token_header: alter_mcp /one keeps no such tokens; it does with vault alter"},
 	} {
 		t.Run(name, func(t *testing.T) {

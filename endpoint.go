@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"path"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -227,12 +228,14 @@ func (h *Handler) routes(auth *authserver.Server, v vault, mcp http.Handler, roo
 	return exact
 }
 
-// route returns what serves a path, or nil when it is not the endpoint's.
-func (run *running) route(path string) http.HandlerFunc {
-	if serve := run.exact[path]; serve != nil {
+// route returns what serves a path, or nil when it is not the endpoint's. A
+// path that begins like a stylesheet's and leads elsewhere by dots is not: the
+// handlers behind would follow them.
+func (run *running) route(at string) http.HandlerFunc {
+	if serve := run.exact[at]; serve != nil {
 		return serve
 	}
-	if strings.HasPrefix(path, run.assets) {
+	if strings.HasPrefix(at, run.assets) && path.Clean(at) == at {
 		return run.pages.ServeAsset
 	}
 	return nil

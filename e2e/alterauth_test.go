@@ -47,8 +47,9 @@ func newUpstream(t *testing.T) string {
 	return strings.TrimPrefix(upstream.URL, "http://")
 }
 
-// rest asks a route as somebody who also tries to be the administrator, and
-// returns the status and what the upstream got.
+// rest asks a route as somebody who also tries to be the administrator and to
+// have what the proxy says dropped, and returns the status and what the upstream
+// got.
 func rest(t *testing.T, origin, path, token string) (*http.Response, map[string]string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, origin+path, nil)
@@ -57,6 +58,7 @@ func rest(t *testing.T, origin, path, token string) (*http.Response, map[string]
 	}
 	for _, name := range []string{"X-User-Id", "X-User-Email", "X-Client", "X-User-Token"} {
 		req.Header.Set(name, "administrator")
+		req.Header.Add("Connection", name)
 	}
 	req.Header["X_User_Token"] = []string{"administrator"} // the same to many programs
 	if token != "" {
@@ -98,7 +100,7 @@ func claimsOf(t *testing.T, token string) (iss, email string) {
 }
 
 // TestAlterAuth uses the access token of an MCP client on routes beside the
-// endpoint, whose upstream hears who asks, and of nobody else.
+// endpoint, whose upstream hears who asks, and of nobody else. Security RS-20.
 func TestAlterAuth(t *testing.T) {
 	v, s := newAlter(t, "E2E_SITE="+strings.ReplaceAll(restSite, "UPSTREAM", newUpstream(t)))
 	origin := strings.TrimSuffix(s.Endpoint, "/mcp")
