@@ -81,7 +81,7 @@ func states(p *Pages) map[string]func(http.ResponseWriter, *http.Request) {
 		"connect_again":                  connect(Connect{ProviderTitle: "Stripe", ProviderHost: "connect.stripe.com", UserName: "Alice", Connected: true}),
 		"account_empty":                  account(Account{UserName: "alice"}),
 		"account_connections": account(Account{UserName: "Alice Example", Email: "alice@example.com", Connections: []Connection{
-			{Provider: "github", Label: "work", Title: "GitHub", Account: "alice-at-work", Scopes: []string{"repo", "read:user"}, Since: since},
+			{Provider: "github", Label: "work", Title: "GitHub", Account: "alice-at-work", Scopes: []string{"repo", "read:user"}, Since: since, ID: "1", Agents: 2, AgentsID: "1 agents"},
 			{Provider: "google", Title: "Google", Account: "alice@gmail.example", Since: since, Dead: true},
 			{Provider: "sl ack&x", Title: "Slack"},
 		}}),

@@ -82,6 +82,10 @@ type Connection struct {
 	Scopes          []string
 	Since           time.Time // zero: not connected
 	Dead            bool      // must be connected again
+	// Agents is to how many agents the person gave it too; AgentsID, in place of
+	// ID, takes it back from all of them.
+	Agents   int
+	AgentsID string
 }
 
 // Message says what happened: an error or a success, at the end of a way.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"go.uber.org/zap"
 
@@ -166,6 +167,7 @@ func (v grants) Connections(ctx context.Context, userID string, may func(provide
 		out = append(out, web.Connection{
 			Provider: g.Provider, ID: g.ID, Label: g.Label, Title: p.Title, Account: g.Account,
 			Scopes: g.Scopes, Since: g.CreatedAt, Dead: g.Status != active || g.NeedsReconnect,
+			Agents: len(g.DelegatedAgents), AgentsID: g.ID + ofAgents,
 		})
 	}
 	for _, name := range slices.Sorted(maps.Keys(v.cfg.Providers)) {
@@ -176,9 +178,16 @@ func (v grants) Connections(ctx context.Context, userID string, may func(provide
 	return out, nil
 }
 
+// ofAgents is what stands behind the id of a grant that is to be taken back from
+// the agents that have it.
+const ofAgents = " agents"
+
 // Disconnect implements [connect.Grants]. The vault lets a person end only what
 // is theirs.
 func (v grants) Disconnect(ctx context.Context, userID, provider, id string) error {
+	if grant, of := strings.CutSuffix(id, ofAgents); of {
+		return v.takeBack(ctx, userID, grant)
+	}
 	token, err := v.userToken(ctx, userID)
 	if err != nil {
 		return err
@@ -191,4 +200,25 @@ func (v grants) Disconnect(ctx context.Context, userID, provider, id string) err
 		v.log.Info("account disconnected", zap.String("provider", provider), zap.String("user", userID))
 	}
 	return err
+}
+
+// takeBack ends all delegations of a grant. The vault does that for whoever has
+// the app's key, so that it is looked for among the person's own first.
+func (v grants) takeBack(ctx context.Context, userID, id string) error {
+	stored, err := v.list(ctx, userID, alter.GrantFilter{})
+	if err != nil {
+		return err
+	}
+	for _, g := range stored {
+		if g.ID != id {
+			continue
+		}
+		for _, agent := range g.DelegatedAgents {
+			if err := v.cfg.Client.EndDelegation(ctx, g.ID, agent); err != nil && !errors.Is(err, alter.ErrGrantNotFound) {
+				return err
+			}
+			v.log.Info("account taken back from an agent", zap.String("provider", g.Provider), zap.String("user", userID), zap.String("agent", agent))
+		}
+	}
+	return nil
 }

@@ -176,6 +176,35 @@ func TestDisconnect(t *testing.T) {
 	}
 }
 
+// A person takes back what agents have of theirs, and keeps it; nobody takes
+// another's back.
+func TestTakeBackFromAgents(t *testing.T) {
+	e := newEnv(t)
+	agents := []string{altertest.AgentID("one"), altertest.AgentID("two")}
+	hers := e.fake.AddGrant(altertest.Grant{Person: "alice", Provider: "google", Delegated: agents})
+	his := e.fake.AddGrant(altertest.Grant{Person: "bob", Provider: "google", Delegated: agents})
+	alice := e.browser("alice")
+	page := alice.do(http.MethodGet, e.base+"/mcp/account", nil)
+	if c := page.Account.Connections[0]; c.Agents != 2 || c.AgentsID != hers.ID+" agents" {
+		t.Fatalf("connection %+v, want one that two agents have", c)
+	}
+	for _, g := range []altertest.Grant{his, hers} {
+		page := alice.do(http.MethodGet, e.base+"/mcp/account", nil)
+		alice.do(http.MethodPost, e.base+"/mcp/account", url.Values{
+			"token": {page.Account.Form.Token}, "disconnect": {web.EncodeConnection("google", g.ID+" agents")},
+		})
+	}
+	left := map[string]int{}
+	for _, g := range e.fake.Grants() {
+		if left[g.Person] = len(g.Delegated); g.State != altertest.Active {
+			t.Errorf("the grant of %s is %s", g.Person, g.State)
+		}
+	}
+	if diff := cmp.Diff(map[string]int{"alice": 0, "bob": 2}, left); diff != "" {
+		t.Errorf("agents (-want +got):\n%s", diff)
+	}
+}
+
 // A person whose token has ended is told so on the pages.
 func TestPagesWithoutToken(t *testing.T) {
 	e := newEnv(t)
