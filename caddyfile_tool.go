@@ -62,6 +62,7 @@ func peekArgs(d *caddyfile.Dispenser) func(yield func(string) bool) {
 //	    mode          auto|retrieve|proxy
 //	    reason        <text>
 //	    constraints   <scope>...
+//	    vault_rule    json_match|content_match <json>
 //	    input         <name> <type> [<description>] { ... }
 //	    input_schema  <file>
 //	    output_schema <file>
@@ -127,6 +128,8 @@ func (t *DeclaredTool) unmarshalSetting(d *caddyfile.Dispenser) error {
 		return word(d, &t.Mode, mcphandler.GrantModeAuto, mcphandler.GrantModeRetrieve, mcphandler.GrantModeProxy)
 	case "constraints":
 		return manyArgs(d, &t.Constraints)
+	case "vault_rule":
+		return t.unmarshalVaultRule(d)
 	case "scopes":
 		return manyArgs(d, &t.Scopes)
 	case "timeout":
@@ -145,7 +148,22 @@ func (t *DeclaredTool) unmarshalSetting(d *caddyfile.Dispenser) error {
 	}
 	return unknown(d, "tool", "account", "agent", "allow", "closed_world", "constraints", "delete", "deny", "description", "destructive", "get", "head", "idempotent", "input",
 		"input_schema", "label", "max_response", "mode", "output_schema", "patch", "post", "provider", "put", "read_only", "reason", "respond",
-		"result", "scopes", "timeout", "title")
+		"result", "scopes", "timeout", "title", "vault_rule")
+}
+
+func (t *DeclaredTool) unmarshalVaultRule(d *caddyfile.Dispenser) error {
+	args := d.RemainingArgs()
+	if len(args) != 2 {
+		return d.Errf("vault_rule takes json_match or content_match, and the rule as JSON, found %d values", len(args))
+	}
+	if err := oneWord(d, "vault_rule", args[0], "json_match", "content_match"); err != nil {
+		return err
+	}
+	if !json.Valid([]byte(args[1])) {
+		return d.Err("vault_rule: the rule is not JSON; quote it by backticks")
+	}
+	t.VaultRule = &mcphandler.VaultRule{Type: args[0], Body: json.RawMessage(args[1])}
+	return nil
 }
 
 // unmarshalInput reads one argument of the tool. Syntax:

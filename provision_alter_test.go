@@ -26,6 +26,8 @@ func TestProvisionErrorsOfAlter(t *testing.T) {
 		"odd caller":                     {"vault alter {\napi_key " + altertest.DefaultAPIKey + "\ncaller Ä\n}\nidentity alter\n", "caller"},
 		"a longer life than the longest": {"vault alter {\napi_key " + altertest.DefaultAPIKey + "\nconnect {\nmax_lifetime 1d\ndefault_lifetime 2d\n}\n}\nidentity alter\n", "vault alter: connect: "},
 		"a life of half a second":        {"vault alter {\napi_key " + altertest.DefaultAPIKey + "\nconnect {\nmax_lifetime 500ms\n}\n}\nidentity alter\n", "want whole seconds"},
+		"a rule that is no object":       {"api_key " + altertest.DefaultAPIKey + "\n" + gmailTool + "vault_rule json_match []\n}\n", `tool "list_messages": vault_rule: `},
+		"a rule in the local vault":      {ofGrant("vault_rule json_match `{}`"), "vault_rule: vault local"},
 		"login without a key":            {"identity alter\n", "identity alter: api_key is missing"},
 		"login of another vault's URL":   {vault + "identity alter {\nbase_url https://vault.example.com\n}\n", "base_url goes with an api_key of its own"},
 		"unset issuer":                   {vault + "identity alter {\nissuer {env.UNSET_ISSUER}\n}\n", "identity alter: issuer"},

@@ -166,7 +166,23 @@ func oneOf(setting string, value *string, want ...string) error {
 func (v *AlterVault) ownsClients() bool { return true }
 
 // checkGrant implements vaultModule.
-func (v *AlterVault) checkGrant(*mcphandler.GrantConfig) error { return nil }
+func (v *AlterVault) checkGrant(g *mcphandler.GrantConfig) error {
+	if g.VaultRule == nil {
+		return nil
+	}
+	if err := alterRule(g.VaultRule).Check(); err != nil {
+		return fmt.Errorf("vault_rule: %w", err)
+	}
+	return nil
+}
+
+// alterRule is a tool's rule as the vault's client has it.
+func alterRule(r *mcphandler.VaultRule) *alter.Rule {
+	if r == nil {
+		return nil
+	}
+	return &alter.Rule{Type: r.Type, Body: r.Body}
+}
 
 // identityToken implements tokenKeeper.
 func (v *AlterVault) identityToken() authserver.IdentityTokenKind {

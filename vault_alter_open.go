@@ -118,7 +118,7 @@ func (v *alterVault) Send(caller *mcphandler.Caller, need mcphandler.Need, req *
 	resp, err := v.Vault.Send(req, altervault.Use{
 		UserID: caller.UserID, Endpoint: caller.Endpoint, Client: caller.ClientID,
 		Provider: need.Provider, Scopes: need.Scopes, Label: need.Label, Account: need.Account, Agent: need.Agent,
-		Mode: need.Mode, Reason: need.Reason, Constraints: need.Constraints,
+		Mode: need.Mode, Reason: need.Reason, Constraints: need.Constraints, Rule: alterRule(need.VaultRule),
 		Tool: need.Tool, Arguments: need.Arguments, Approval: waiting,
 		Progress: inWords(need.Progress), Closing: need.Closing,
 	})

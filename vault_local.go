@@ -56,6 +56,7 @@ func (v *LocalVault) checkGrant(g *mcphandler.GrantConfig) error {
 		{"mode", g.Mode != ""},
 		{"reason", g.Reason != ""},
 		{"constraints", len(g.Constraints) > 0},
+		{"vault_rule", g.VaultRule != nil},
 	} {
 		if s.set {
 			return fmt.Errorf("%s: vault local has no such thing, only vault alter; to tell a person's accounts apart use label", s.name)

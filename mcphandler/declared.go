@@ -23,6 +23,7 @@ type Need struct {
 	// As in [GrantConfig], with placeholders filled in.
 	Label, Account, Agent, Mode, Reason string
 	Constraints                         []string
+	VaultRule                           *VaultRule
 
 	// Tool is who needs it, Arguments with what: together with the caller they
 	// tell a call that is repeated.

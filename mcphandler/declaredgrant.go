@@ -1,6 +1,7 @@
 package mcphandler
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -34,6 +35,17 @@ type GrantConfig struct {
 
 	// Scopes of the vault's API key to which the call is narrowed.
 	Constraints []string `json:"constraints,omitempty"`
+
+	// A rule of the vault that each request of the tool has to pass.
+	VaultRule *VaultRule `json:"vault_rule,omitempty"`
+}
+
+// VaultRule is a rule that the vault checks, in its own words.
+type VaultRule struct {
+	// `json_match` or `content_match`.
+	Type string `json:"type,omitempty"`
+	// The rule, a JSON object as the vault documents it for the type.
+	Body json.RawMessage `json:"body,omitempty"`
 }
 
 // maxLabel bounds the label of a grant, in bytes.
@@ -47,7 +59,7 @@ const (
 )
 
 func (g *GrantConfig) isZero() bool {
-	return g.Label == "" && g.Account == "" && g.Agent == "" && g.Mode == "" && g.Reason == "" && len(g.Constraints) == 0
+	return g.Label == "" && g.Account == "" && g.Agent == "" && g.Mode == "" && g.Reason == "" && len(g.Constraints) == 0 && g.VaultRule == nil
 }
 
 // check refuses settings without effect.
@@ -56,7 +68,7 @@ func (g *GrantConfig) check(provider string) error {
 	case g.isZero():
 		return nil
 	case provider == "":
-		return errors.New("label, account, agent, mode, reason and constraints: accepted only with provider")
+		return errors.New("label, account, agent, mode, reason, constraints and vault_rule: accepted only with provider")
 	case g.Mode != "" && !slices.Contains([]string{GrantModeAuto, GrantModeRetrieve, GrantModeProxy}, g.Mode):
 		return fmt.Errorf("mode %q: accepted are auto, retrieve and proxy", g.Mode)
 	}

@@ -67,7 +67,7 @@ func newDeclared(cfg *DeclaredConfig, up Upstream, opts DeclaredOptions) (*Decla
 	d := &Declared{
 		need: Need{
 			Provider: cfg.Provider, Scopes: cfg.Scopes, Label: cfg.Label, Agent: cfg.Agent, Mode: cfg.Mode,
-			Constraints: cfg.Constraints, Tool: cfg.Name,
+			Constraints: cfg.Constraints, VaultRule: cfg.VaultRule, Tool: cfg.Name,
 		},
 		upstream: up,
 		timeout:  cfg.Timeout, maxResponse: cfg.MaxResponse,

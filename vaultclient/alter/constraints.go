@@ -45,19 +45,35 @@ func (c *Client) WithConstraints(con Constraints) (*Client, error) {
 	if con.Rule == nil {
 		return &out, nil
 	}
-	if con.Rule.Type != "json_match" && con.Rule.Type != "content_match" {
-		return nil, invalid("rule type %q: want json_match or content_match", cut(con.Rule.Type))
-	}
-	var body map[string]json.RawMessage
-	if json.Unmarshal(con.Rule.Body, &body) != nil || body == nil {
-		return nil, invalid("the rule's body is no JSON object")
-	}
-	text, err := encode(con.Rule)
-	if err != nil {
+	var err error
+	if out.rule, err = con.Rule.header(); err != nil {
 		return nil, err
 	}
-	if out.rule = base64.RawURLEncoding.EncodeToString(text); len(out.rule) > maxRuleHeader {
-		return nil, invalid("rule of %d bytes: at most %d", len(out.rule), maxRuleHeader)
-	}
 	return &out, nil
+}
+
+// Check returns an error for a rule that cannot be sent: one of another type,
+// whose body is no JSON object, or that is larger than some 3 KB.
+func (r *Rule) Check() error {
+	_, err := r.header()
+	return err
+}
+
+func (r *Rule) header() (string, error) {
+	if r.Type != "json_match" && r.Type != "content_match" {
+		return "", invalid("rule type %q: want json_match or content_match", cut(r.Type))
+	}
+	var body map[string]json.RawMessage
+	if json.Unmarshal(r.Body, &body) != nil || body == nil {
+		return "", invalid("the rule's body is no JSON object")
+	}
+	text, err := encode(r)
+	if err != nil {
+		return "", err
+	}
+	header := base64.RawURLEncoding.EncodeToString(text)
+	if len(header) > maxRuleHeader {
+		return "", invalid("rule of %d bytes: at most %d", len(header), maxRuleHeader)
+	}
+	return header, nil
 }

@@ -1,6 +1,7 @@
 package altervault_test
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/alter-mcp/caddy-alter-mcp/vaultclient/alter"
 	"github.com/alter-mcp/caddy-alter-mcp/vaultclient/alter/altertest"
 	"github.com/alter-mcp/caddy-alter-mcp/vaultclient/altervault"
 )
@@ -112,6 +114,35 @@ func TestConstraints(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"proxy:execute,audit:emit", "proxy:execute,audit:emit", ""}, got); diff != "" {
 		t.Errorf("constraints (-want +got):\n%s", diff)
+	}
+}
+
+// A rule is signed with the call that it is for, and with no other; nothing is kept
+// of a call under one.
+func TestVaultRule(t *testing.T) {
+	e := newEnv(t)
+	e.fake.AddGrant(altertest.Grant{Person: "alice", Provider: "google"})
+	const body = `{"when":{"method":"POST"},"effect":"deny"}`
+	under := e.use(func(u *altervault.Use) { u.Rule = &alter.Rule{Type: "json_match", Body: json.RawMessage(body)} })
+	for _, use := range []altervault.Use{under, under, e.use(), e.use()} {
+		e.works(use)
+	}
+	rule := base64.RawURLEncoding.EncodeToString([]byte(`{"rule_type":"json_match","rule_body":` + body + `}`))
+	var got []string
+	for _, c := range e.fake.Calls() {
+		if c.Path != "/sdk/token" {
+			continue
+		}
+		value := ""
+		for _, h := range c.Header {
+			if strings.EqualFold(h.Name, "X-Alter-Request-Rule") {
+				value = h.Value
+			}
+		}
+		got = append(got, value)
+	}
+	if diff := cmp.Diff([]string{rule, rule, ""}, got); diff != "" {
+		t.Errorf("rules of token calls (-want +got):\n%s", diff)
 	}
 }
 

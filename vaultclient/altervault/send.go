@@ -30,6 +30,8 @@ type Use struct {
 	Reason string
 	// Constraints are key scopes to which the call is narrowed.
 	Constraints []string
+	// Rule is one that the vault checks for the call; nil for none.
+	Rule *alter.Rule
 
 	// Tool that calls, for the vault's record.
 	Tool string
@@ -59,7 +61,7 @@ func (v *Vault) Send(req *http.Request, use Use) (*http.Response, error) {
 	case !p.Allows(req.URL):
 		return nil, refuse(req, fmt.Errorf("%w: %s", vaultclient.ErrForeignHost, req.URL.Host))
 	}
-	c, err := v.constrained.by(use.Constraints)
+	c, err := v.constrained.by(use.Constraints, use.Rule)
 	if err != nil {
 		return nil, refuse(req, err)
 	}
@@ -167,7 +169,7 @@ func refuse(req *http.Request, err error) error {
 	return err
 }
 
-// constrained are the narrowed clients by their scopes. There are as many as
+// constrained are the narrowed clients by their scopes and rule. There are as many as
 // tools say, so none is removed.
 type constrained struct {
 	client *alter.Client
@@ -175,17 +177,20 @@ type constrained struct {
 	byList map[string]*alter.Client
 }
 
-func (c *constrained) by(scopes []string) (*alter.Client, error) {
-	if len(scopes) == 0 {
+func (c *constrained) by(scopes []string, rule *alter.Rule) (*alter.Client, error) {
+	if len(scopes) == 0 && rule == nil {
 		return c.client, nil
 	}
 	key := strings.Join(scopes, ",")
+	if rule != nil {
+		key += "\n" + rule.Type + "\n" + string(rule.Body)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if narrow := c.byList[key]; narrow != nil {
 		return narrow, nil
 	}
-	narrow, err := c.client.WithConstraints(alter.Constraints{Scopes: scopes})
+	narrow, err := c.client.WithConstraints(alter.Constraints{Scopes: scopes, Rule: rule})
 	if err != nil {
 		return nil, err
 	}
