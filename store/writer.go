@@ -58,7 +58,8 @@ func newWriter(conn *sql.Conn, begin string, rebind func(string) string) *writer
 }
 
 // do queues a write and waits for its end. A write that has not begun when ctx
-// ends is dropped.
+// ends is dropped. run may be called twice, when the first transaction was undone
+// for another's sake: what it leaves behind is to be that of its last call.
 func (w *writer) do(ctx context.Context, run func(ctx context.Context, t *tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -143,14 +144,32 @@ func (w *writer) run(batch []*request) {
 	}
 }
 
+// errRefused ends a transaction in which a request was refused.
+var errRefused = errors.New("a write was refused")
+
 // transaction runs a batch in one transaction. Its error means that nothing of
 // the batch is kept.
+//
+// Hardly a write is refused, and a savepoint costs as much as a write: so the
+// batch is run without, and, when one was refused, once more with savepoints.
 func (w *writer) transaction(ctx context.Context, batch []*request) error {
+	err := w.try(ctx, batch, w.plain)
+	if err == errRefused && len(batch) > 1 {
+		err = w.try(ctx, batch, w.savepoint)
+	}
+	if err == errRefused {
+		return nil // of one request, which has its error and changed nothing
+	}
+	return err
+}
+
+// try runs each request of a batch by one in a transaction, and commits it.
+func (w *writer) try(ctx context.Context, batch []*request, one func(context.Context, *request) error) error {
 	if _, err := w.tx.exec(ctx, w.begin); err != nil {
 		return fmt.Errorf("beginning transaction: %w", err)
 	}
 	for _, r := range batch {
-		if err := w.savepoint(ctx, r); err != nil {
+		if err := one(ctx, r); err != nil {
 			w.rollback(ctx)
 			return err
 		}
@@ -160,6 +179,14 @@ func (w *writer) transaction(ctx context.Context, batch []*request) error {
 		return fmt.Errorf("committing transaction: %w", err)
 	}
 	w.commits.Add(1)
+	return nil
+}
+
+// plain runs one request, whose refusal ends the transaction.
+func (w *writer) plain(ctx context.Context, r *request) error {
+	if r.err = r.run(ctx, w.tx); r.err != nil {
+		return errRefused
+	}
 	return nil
 }
 
