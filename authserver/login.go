@@ -123,7 +123,7 @@ func (s *Server) loggedIn(w http.ResponseWriter, r *http.Request, l *Login, p *P
 		err = s.keepLogin(ctx, user.ID, p)
 	}
 	if err == nil {
-		err = s.startSession(w, r, user)
+		err = s.startSession(w, r, user, l.title())
 	}
 	s.tell(EventLogin, err)
 	if err != nil {

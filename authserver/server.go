@@ -138,6 +138,7 @@ type Sealer interface {
 // Pages renders the pages that people see; [web.Pages] does.
 type Pages interface {
 	Consent(w http.ResponseWriter, r *http.Request, p web.Consent)
+	Choice(w http.ResponseWriter, r *http.Request, page web.Choice)
 	Login(w http.ResponseWriter, r *http.Request, status int, p web.Login)
 	Wait(w http.ResponseWriter, r *http.Request, p web.Wait)
 	Message(w http.ResponseWriter, r *http.Request, p web.Message)

@@ -36,11 +36,25 @@ type Consent struct {
 	Form        Form
 }
 
+// Choice asks by which of several ways a person logs in.
+type Choice struct {
+	ClientName string // who the login is for; empty: this server's own pages
+	Ways       []Way
+	Form       Form
+}
+
+// Way is one way to log in.
+type Way struct {
+	Title string
+	URL   string
+}
+
 // Login asks for a name and a password.
 type Login struct {
 	ClientName string // who the login is for; empty: this server's own pages
 	UserName   string // filled in
 	Error      string // why the last try failed
+	OtherWays  string // path to a [Choice]; empty: there is none
 	Form       Form
 }
 
@@ -50,6 +64,7 @@ type Wait struct {
 	LoginTitle string // what the person logs in with
 	LoginURL   string // opens in another tab
 	Next       string // path that is asked at once for the end of the login
+	OtherWays  string // path to a [Choice]; empty: there is none
 }
 
 // Connect asks whether the server may act for a person at a provider.
