@@ -81,8 +81,8 @@ func (e *choiceEnv) ways(p page) map[string]string {
 	}
 	ways := make(map[string]string)
 	for n := range doc.Descendants() {
-		if n.Type == html.ElementNode && n.Data == "bdi" && n.Parent.Data == "a" {
-			ways[n.FirstChild.Data] = attr(n.Parent, "href")
+		if n.Type == html.ElementNode && n.Data == "bdi" && n.Parent.Data == "span" {
+			ways[n.FirstChild.Data] = attr(n.Parent.Parent, "href")
 		}
 	}
 	return ways
