@@ -147,7 +147,7 @@ func (h *Handler) authConfig(run *running, realmName string, store authserver.St
 		AccessTokenLifetime: time.Duration(l.AccessToken), CodeLifetime: time.Duration(l.Code),
 		LoginLifetime: time.Duration(l.Login), SessionIdle: time.Duration(l.Session),
 		RefreshIdle: time.Duration(l.Refresh), MaxStaleness: time.Duration(l.MaxStaleness),
-		RememberConsent: h.RememberConsent, Admit: h.admitUser, Record: metrics.countAuth, Logger: h.logger.Named("oauth").With(run.endpointField(h)),
+		RememberConsent: h.RememberConsent, DeviceAuthorization: h.DeviceAuthorization, Admit: h.admitUser, Record: metrics.countAuth, Logger: h.logger.Named("oauth").With(run.endpointField(h)),
 	}
 	if l.RefreshGrace != nil {
 		cfg.RefreshGrace = time.Duration(*l.RefreshGrace)
@@ -196,6 +196,7 @@ func (h *Handler) routes(auth *authserver.Server, v vault, mcp http.Handler, roo
 		"/connect": v.ServeConnect, pathConnectCallback: v.ServeCallback, "/account": v.ServeAccount,
 		// Reserved: what is to come there must not belong to someone else now.
 		"/introspect": notHere, "/approve": notHere,
+		"/device": notHere, "/device_authorization": notHere, // unless device_authorization
 	}
 	for path, serve := range auth.Routes() {
 		below[path] = serve

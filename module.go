@@ -109,6 +109,11 @@ type Handler struct {
 	// Programs on a person's computer can pose as each other, so think twice.
 	RememberConsent bool `json:"remember_consent,omitempty"`
 
+	// Let programs without a browser ask for tokens that somebody allows at
+	// another device (RFC 8628). Default: off, because a person can be talked
+	// into letting in a device that is not theirs.
+	DeviceAuthorization bool `json:"device_authorization,omitempty"`
+
 	// How long things last.
 	Lifetimes *Lifetimes `json:"lifetimes,omitempty"`
 

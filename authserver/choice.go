@@ -127,9 +127,9 @@ func (c *Choice) show(w http.ResponseWriter, r *http.Request, l *Login) error {
 	if err != nil {
 		return err
 	}
-	page := web.Choice{ClientName: l.ClientName, Form: web.Form{Action: s.loginPath(l.ID), Token: token}}
-	if req := l.attempt.Request; req != nil {
-		page.Form.Targets = []string{formTarget(req.RedirectURI)}
+	page := web.Choice{
+		ClientName: l.ClientName,
+		Form:       web.Form{Action: s.loginPath(l.ID), Token: token, Targets: l.attempt.Request.targets()},
 	}
 	for i, way := range c.ways {
 		page.Ways = append(page.Ways, web.Way{

@@ -139,6 +139,6 @@ func (s *Server) loggedIn(w http.ResponseWriter, r *http.Request, l *Login, p *P
 		s.consentGiven(r, a.Request, user)
 		s.giveCode(w, r, a.Request, user)
 	default:
-		redirect(w, r, s.cfg.Path+"/authorize?"+a.Request.query())
+		redirect(w, r, s.again(a.Request))
 	}
 }

@@ -149,10 +149,7 @@ func (l *Login) showPasswordForm(w http.ResponseWriter, r *http.Request, status 
 	if err != nil {
 		return err
 	}
-	form := web.Form{Action: l.path(nil), Token: token}
-	if req := l.attempt.Request; req != nil {
-		form.Targets = []string{formTarget(req.RedirectURI)}
-	}
+	form := web.Form{Action: l.path(nil), Token: token, Targets: l.attempt.Request.targets()}
 	s.cfg.Pages.Login(w, r, status, web.Login{
 		ClientName: l.ClientName, UserName: name, Error: problem, OtherWays: l.otherWays(), Form: form,
 	})

@@ -23,6 +23,9 @@ type Consent struct {
 	// computer (loopback redirect), PrivateScheme to an app by its own scheme.
 	ThisComputer  bool
 	PrivateScheme bool
+	// UserCode is what the device shows that access goes to, where it goes to no
+	// address: all of the three above are empty then.
+	UserCode string
 	// Verified says that the client's identity was checked.
 	Verified bool
 	// ClientHost is what a verified client was verified as: the host of its
@@ -34,6 +37,13 @@ type Consent struct {
 	// Permissions are what the client may do, in words.
 	Permissions []string
 	Form        Form
+}
+
+// Device asks for the code that another device shows.
+type Device struct {
+	Code  string // filled in, for the person to compare
+	Error string // why the last one was none
+	Form  Form
 }
 
 // Choice asks by which of several ways a person logs in.
