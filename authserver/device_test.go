@@ -288,7 +288,7 @@ func TestDeviceMetadata(t *testing.T) {
 }
 
 // TestDevicePageAttacks: neither a link nor a page of another site lets a device
-// in, and codes cannot be guessed (RFC 8628 sections 5.1, 5.4; security CSRF-01).
+// in, and codes cannot be guessed (RFC 8628 sections 5.1, 5.4; security CONS-08).
 func TestDevicePageAttacks(t *testing.T) {
 	e := newDeviceEnv(t)
 	code, userCode := e.device()
