@@ -30,10 +30,11 @@ type running struct {
 	pages   *web.Pages
 	auth    *authserver.Server
 
-	stop  context.CancelFunc
-	done  chan struct{}
-	vault vault
-	idle  func() // closes idle connections to providers
+	stop   context.CancelFunc
+	done   chan struct{}
+	vault  vault
+	signer identitySigner
+	idle   func() // closes idle connections to providers
 }
 
 // start builds the endpoint from what Provision found good.
@@ -74,6 +75,9 @@ func closeAfter(err error, st *state) error {
 }
 
 func (h *Handler) build(run *running, rootTaken bool) error {
+	if err := h.checkAudiences(run); err != nil {
+		return err
+	}
 	realmName := h.Realm
 	if realmName == "" {
 		realmName = run.origins.canonical + h.Path
@@ -95,7 +99,8 @@ func (h *Handler) build(run *running, rootTaken bool) error {
 	if err != nil {
 		return err
 	}
-	run.auth, run.vault, h.guests.upstream.vault = auth, vault, vault
+	run.auth, run.vault, run.signer = auth, vault, signerOf(vault, auth, run.origins.canonical+h.Path)
+	h.guests.upstream.vault, h.guests.upstream.signer = vault, run.signer
 	mcp, err := mcphandler.New(h.mcpConfig(run, auth, realm))
 	if err != nil {
 		vault.close()

@@ -28,6 +28,7 @@ type guests struct {
 	hostless  map[string]bool // providers without hosts of their own
 	tools     mcphandler.Source
 	toolNeeds map[string]string // tools with the provider that each needs, if any
+	audiences map[string]string // tools with whom their requests tell who calls
 	upstream  *upstream
 }
 
@@ -140,6 +141,7 @@ func (h *Handler) widen(tool targetedTool) {
 
 func (h *Handler) loadTools(ctx caddy.Context) error {
 	var tools []mcphandler.Tool
+	h.guests.audiences = make(map[string]string)
 	if len(h.ToolsRaw) > 0 {
 		mods, err := ctx.LoadModule(h, "ToolsRaw")
 		if err != nil {
@@ -202,6 +204,9 @@ func (h *Handler) prepareTool(mod any) (mcphandler.Tool, error) {
 		if err := h.guests.vault.checkGrant(user.GrantNeeds()); err != nil {
 			return nil, fmt.Errorf("tool %q: %w", user.ToolName(), err)
 		}
+	}
+	if user, ok := mod.(identityUser); ok && user.IdentityNeed() != nil {
+		h.guests.audiences[user.ToolName()] = user.IdentityNeed().Audience
 	}
 	if user, ok := mod.(upstreamUser); ok {
 		if err := user.UseUpstream(h.guests.upstream); err != nil {
