@@ -32,7 +32,7 @@ func compactJSON(body []byte) (json.RawMessage, error) {
 		err := json.Compact(&b, body) // says what is wrong with it
 		return b.Bytes(), err
 	}
-	if bytes.IndexAny(body, " \t\r\n") < 0 {
+	if !bytes.ContainsAny(body, " \t\r\n") {
 		return body, nil
 	}
 	return pretty.Ugly(body), nil

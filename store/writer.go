@@ -154,10 +154,10 @@ var errRefused = errors.New("a write was refused")
 // batch is run without, and, when one was refused, once more with savepoints.
 func (w *writer) transaction(ctx context.Context, batch []*request) error {
 	err := w.try(ctx, batch, w.plain)
-	if err == errRefused && len(batch) > 1 {
+	if errors.Is(err, errRefused) && len(batch) > 1 {
 		err = w.try(ctx, batch, w.savepoint)
 	}
-	if err == errRefused {
+	if errors.Is(err, errRefused) {
 		return nil // of one request, which has its error and changed nothing
 	}
 	return err
