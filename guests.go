@@ -98,6 +98,10 @@ func (h *Handler) loadGuests(ctx caddy.Context) error {
 	if g.store, ok = mod.(storeModule); !ok {
 		return fmt.Errorf("store module %T is none", mod)
 	}
+	if g.store.isShared() && len(g.keys) == 0 {
+		return errors.New("encryption_key is missing: the nodes that share this store need the same one; " +
+			"make one with `openssl rand -base64 32`")
+	}
 	if mod, err = ctx.LoadModule(h, "VaultRaw"); err != nil {
 		return fmt.Errorf("loading the vault: %w", err)
 	}
