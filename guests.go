@@ -1,6 +1,7 @@
 package altermcp
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -75,6 +76,10 @@ func (h *Handler) loadGuests(ctx caddy.Context) error {
 	var ok bool
 	if g.store, ok = mod.(storeModule); !ok {
 		return fmt.Errorf("store module %T is none", mod)
+	}
+	if g.store.isShared() && len(g.keys) == 0 {
+		return errors.New("encryption_key is missing: the nodes that share this store need the same one; " +
+			"make one with `openssl rand -base64 32`")
 	}
 	if mod, err = ctx.LoadModule(h, "VaultRaw"); err != nil {
 		return fmt.Errorf("loading the vault: %w", err)

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"runtime"
 	"sync/atomic"
 )
@@ -14,7 +15,7 @@ import (
 const maxBatch = 256
 
 // tx is the transaction in which a write runs.
-type tx struct{ *statements }
+type tx struct{ queries }
 
 // States of a request.
 const (
@@ -40,19 +41,25 @@ type writer struct {
 	begin string // statement that begins a transaction
 	queue chan *request
 	ended chan struct{}
+	// transact runs a batch in one transaction. Its error means that nothing of
+	// the batch is kept, or that nobody knows.
+	transact func(ctx context.Context, batch []*request) error
+	closers  []io.Closer
 
 	commits atomic.Int64 // transactions that were committed
 }
 
 // newWriter starts a writer on conn, which it owns from then on.
 func newWriter(conn *sql.Conn, begin string, rebind func(string) string) *writer {
-	w := &writer{
-		conn:  conn,
-		tx:    &tx{&statements{on: conn, rebind: rebind}},
-		begin: begin,
-		queue: make(chan *request, maxBatch),
-		ended: make(chan struct{}),
-	}
+	prepared := &statements{on: conn, rebind: rebind}
+	w := &writer{conn: conn, tx: &tx{prepared}, begin: begin, closers: []io.Closer{prepared, conn}}
+	w.transact = w.transaction
+	return w.start()
+}
+
+// start begins to take writes.
+func (w *writer) start() *writer {
+	w.queue, w.ended = make(chan *request, maxBatch), make(chan struct{})
 	go w.loop()
 	return w
 }
@@ -88,7 +95,11 @@ func (w *writer) do(ctx context.Context, run func(ctx context.Context, t *tx) er
 func (w *writer) Close() error {
 	close(w.queue)
 	<-w.ended
-	return errors.Join(w.tx.Close(), w.conn.Close())
+	var errs []error
+	for _, c := range w.closers {
+		errs = append(errs, c.Close())
+	}
+	return errors.Join(errs...)
 }
 
 func (w *writer) loop() {
@@ -134,7 +145,7 @@ func (w *writer) collect(batch []*request) []*request {
 func (w *writer) run(batch []*request) {
 	// Those who asked may leave; a write that is begun is finished.
 	ctx := context.Background()
-	if err := w.transaction(ctx, batch); err != nil {
+	if err := w.transact(ctx, batch); err != nil {
 		for _, r := range batch {
 			r.err = err
 		}
