@@ -1,6 +1,7 @@
 package altermcp
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -15,7 +16,7 @@ type vaultLimits struct {
 	limit, remaining *prometheus.Desc
 
 	mu      sync.Mutex
-	clients map[string]rateLimited // by endpoint
+	clients map[string][]rateLimited // by endpoint, the newest last
 }
 
 // rateLimited is a client of the vault.
@@ -30,22 +31,24 @@ func newVaultLimits() *vaultLimits {
 	return &vaultLimits{
 		limit:     desc("vault_rate_limit", "Requests that the Alter Vault allows in the current window."),
 		remaining: desc("vault_rate_remaining", "Requests that are left in it."),
-		clients:   make(map[string]rateLimited),
+		clients:   make(map[string][]rateLimited),
 	}
 }
 
-// add takes the place of the client of a former configuration.
+// add takes the place of the client of a former configuration, for as long as it
+// is there: a configuration may be rejected after this.
 func (v *vaultLimits) add(endpoint string, c rateLimited) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.clients[endpoint] = c
+	v.clients[endpoint] = append(v.clients[endpoint], c)
 }
 
-// remove leaves the client of a later configuration.
+// remove leaves the clients of other configurations.
 func (v *vaultLimits) remove(endpoint string, c rateLimited) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.clients[endpoint] == c {
+	v.clients[endpoint] = slices.DeleteFunc(v.clients[endpoint], func(other rateLimited) bool { return other == c })
+	if len(v.clients[endpoint]) == 0 {
 		delete(v.clients, endpoint)
 	}
 }
@@ -60,8 +63,8 @@ func (v *vaultLimits) Describe(out chan<- *prometheus.Desc) {
 func (v *vaultLimits) Collect(out chan<- prometheus.Metric) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	for endpoint, client := range v.clients {
-		rate, ok := client.RateLimit()
+	for endpoint, clients := range v.clients {
+		rate, ok := clients[len(clients)-1].RateLimit()
 		if !ok || time.Now().After(rate.ResetAt) {
 			continue
 		}

@@ -40,6 +40,13 @@ func TestVaultLimitMetrics(t *testing.T) {
 	if diff := cmp.Diff(want, series(registry)); diff != "" {
 		t.Errorf("series (-want +got):\n%s", diff)
 	}
+	// A configuration that could not start leaves the one before it in place.
+	rejected := &rateOf{}
+	limits.add("https://a.example/mcp", rejected)
+	limits.remove("https://a.example/mcp", rejected)
+	if diff := cmp.Diff(want, series(registry)); diff != "" {
+		t.Errorf("series after a rejected reload (-want +got):\n%s", diff)
+	}
 	limits.remove("https://a.example/mcp", now)
 	if left := strings.Join(series(registry), ""); left != "" {
 		t.Errorf("left are %q", left)

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -21,6 +22,7 @@ const expiryMargin = 30 * time.Second
 type tokens struct {
 	kept    *lru.Cache[tokenKey, keptToken]
 	flights singleflight.Group
+	drops   atomic.Uint64 // grants that ended
 }
 
 // tokenKey is a hash of everything that the vault decides by.
@@ -82,9 +84,13 @@ func (c *Client) flight(ctx context.Context, key tokenKey, method string, u *url
 		defer end()
 		detached, cancel := context.WithTimeout(detached, c.cfg.Timeout)
 		defer cancel()
+		begun := c.tokens.drops.Load()
 		t, err := c.fetchToken(detached, method, u, use)
 		if err == nil {
 			c.keep(key, t)
+		}
+		if c.tokens.drops.Load() != begun { // it may be of the grant that ended
+			c.tokens.kept.Remove(key)
 		}
 		return t, err
 	})
@@ -120,8 +126,9 @@ func (c *Client) forget(method string, u *url.URL, use *Use, refused *Token) {
 	}
 }
 
-// dropGrant drops whatever is kept of a grant.
+// dropGrant drops whatever is kept of a grant, and what is about to be.
 func (t *tokens) dropGrant(id string) {
+	t.drops.Add(1)
 	for _, key := range t.kept.Keys() {
 		if k, ok := t.kept.Peek(key); ok && k.token.GrantID == id {
 			t.kept.Remove(key)

@@ -126,6 +126,50 @@ func TestOneFlight(t *testing.T) {
 	f.wantCounts(1, 200)
 }
 
+// What the vault gave out before a person ended the grant, and answers after, is
+// of no use to anybody.
+func TestTokenThatWasUnderWayWhenItsGrantEnded(t *testing.T) {
+	f := newFlow(t, Config{})
+	given, release := make(chan struct{}), make(chan struct{})
+	client := f.newClient(Config{Vault: holding{tokenPath, given, release}})
+	use := f.use("alice")
+	first := make(chan error, 1)
+	go func() {
+		_, _, err := client.token(t.Context(), "GET", mustURL(t, f.ProviderURL("ok")), &use)
+		first <- err
+	}()
+	<-given
+	if _, err := client.RevokeGrant(t.Context(), f.Grants()[0].ID, RevokeOptions{UserToken: use.UserToken}); err != nil {
+		t.Fatal(err)
+	}
+	close(release)
+	if err := <-first; err != nil {
+		t.Fatal(err)
+	}
+	_, _, err := f.get(client, use, "ok")
+	mustBe(t, err, ErrReauthRequired)
+	f.wantCounts(2, 0)
+}
+
+// holding holds the first answer of a path until it is released.
+type holding struct {
+	path           string
+	given, release chan struct{}
+}
+
+// RoundTrip implements http.RoundTripper.
+func (h holding) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := http.DefaultTransport.RoundTrip(r)
+	if r.URL.Path == h.path {
+		select {
+		case h.given <- struct{}{}:
+		case <-h.release:
+		}
+		<-h.release
+	}
+	return resp, err
+}
+
 func TestCloseEndsFlights(t *testing.T) {
 	f := newFlow(t, Config{})
 	f.AddFault(altertest.Fault{Path: tokenPath, Times: -1, DelayMS: 60_000})

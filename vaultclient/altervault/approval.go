@@ -117,7 +117,8 @@ func (a *attempt) call() string {
 // await waits for the person's decision as long as the client may be kept
 // waiting.
 func (a *attempt) await(ctx context.Context, p *Approval) (*alter.ProxyResult, error) {
-	wait, cancel := context.WithTimeout(ctx, a.patience(ctx))
+	patience := a.patience(ctx)
+	wait, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	go func() {
 		select {
@@ -130,10 +131,13 @@ func (a *attempt) await(ctx context.Context, p *Approval) (*alter.ProxyResult, e
 	if a.use.Progress != nil {
 		a.use.Progress(approvalMessage(p.page(last)))
 	}
-	result, err := a.client.AwaitApproval(wait, p.ID, alter.AwaitApprovalOptions{Changed: func(s alter.ApprovalStatus) {
-		last = s
-		a.tell(p, s)
-	}})
+	result, err := a.client.AwaitApproval(wait, p.ID, alter.AwaitApprovalOptions{
+		AwaitOptions: alter.AwaitOptions{Timeout: patience}, // its default is shorter
+		Changed: func(s alter.ApprovalStatus) {
+			last = s
+			a.tell(p, s)
+		},
+	})
 	switch {
 	case errors.Is(err, alter.ErrApprovalTimedOut):
 		if ctx.Err() != nil { // the client gave up; it may come back

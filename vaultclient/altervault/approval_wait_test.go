@@ -1,0 +1,118 @@
+package altervault_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/alter-mcp/caddy-alter-mcp/vaultclient"
+	"github.com/alter-mcp/caddy-alter-mcp/vaultclient/alter"
+	"github.com/alter-mcp/caddy-alter-mcp/vaultclient/alter/altertest"
+	"github.com/alter-mcp/caddy-alter-mcp/vaultclient/altervault"
+)
+
+// How long a call waits for an approval is what its caller hears and allows, and
+// no limit of the layers below.
+func TestHowLongACallWaitsForAnApproval(t *testing.T) {
+	tests := map[string]struct {
+		told    bool
+		timeout time.Duration // of the call; 0: none
+		want    time.Duration
+	}{
+		"nobody listens":                    {false, 0, 20 * time.Second},
+		"the client is told":                {true, 0, 10 * time.Minute},
+		"the client is told, with a limit":  {true, 8 * time.Minute, 8*time.Minute - time.Second},
+		"a limit is shorter than the usual": {false, 5 * time.Second, 4 * time.Second},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				vault, use, begin := withoutNetwork(t)
+				ctx := t.Context()
+				if tt.timeout > 0 {
+					var cancel context.CancelFunc
+					ctx, cancel = context.WithTimeout(ctx, tt.timeout)
+					defer cancel()
+				}
+				if tt.told {
+					use.Progress = func(string) {}
+				}
+				req, err := http.NewRequestWithContext(ctx, http.MethodGet, begin+"/messages", nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				started := time.Now()
+				var pending *altervault.PendingError
+				resp, err := vault.Send(req, use)
+				if err == nil {
+					_ = resp.Body.Close()
+				}
+				if waited := time.Since(started); !errors.As(err, &pending) || waited != tt.want {
+					t.Errorf("Send: %v after %s, want the link to decide after %s", err, waited, tt.want)
+				}
+			})
+		})
+	}
+}
+
+// withoutNetwork returns a vault, a call of alice that must be approved, and the
+// base of the provider's URLs. Nothing goes over sockets, for whose events no
+// clock waits.
+func withoutNetwork(t *testing.T) (*altervault.Vault, altervault.Use, string) {
+	t.Helper()
+	fake, err := altertest.New(altertest.Config{
+		BaseURL: "http://127.0.0.1:1", Grants: []altertest.Grant{{Person: "alice", Provider: "google", Gates: 1}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := alter.New(alter.Config{
+		APIKey: vaultclient.NewSecret(altertest.DefaultAPIKey), BaseURL: fake.URL, Vault: served{fake}, Providers: served{fake},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	vault, err := altervault.New(altervault.Config{
+		Client: client, Tokens: &tokens{fake: fake, kept: make(map[string]string)}, Pending: forgetful{}, Once: forgetful{},
+		Providers: map[string]*vaultclient.Provider{"google": {Name: "google", Title: "Google", APIHosts: []string{"127.0.0.1:1"}}},
+		Endpoint:  func(*http.Request) string { return "http://localhost/mcp" }, Sealer: newSealer(t),
+		Browser: cookieBrowser{}, Pages: printer{},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return vault, altervault.Use{UserID: "alice", Endpoint: "http://localhost/mcp", Provider: "google", Tool: "list"}, fake.ProviderURL("ok")
+}
+
+// served hands requests to a handler of this process.
+type served struct{ http.Handler }
+
+// RoundTrip implements http.RoundTripper.
+func (s served) RoundTrip(r *http.Request) (*http.Response, error) {
+	rec := httptest.NewRecorder()
+	in := r.Clone(r.Context())
+	in.RequestURI = r.URL.RequestURI()
+	s.ServeHTTP(rec, in)
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
+	return rec.Result(), nil
+}
+
+// forgetful remembers nothing.
+type forgetful struct{}
+
+func (forgetful) PendingApproval(context.Context, string, string) (*altervault.Approval, error) {
+	return nil, nil
+}
+
+func (forgetful) SetPendingApproval(context.Context, string, string, *altervault.Approval, time.Time) error {
+	return nil
+}
+
+func (forgetful) TakeOnce(context.Context, string, time.Time) (bool, error) { return true, nil }
