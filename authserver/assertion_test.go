@@ -58,7 +58,6 @@ func (e *env) opened(token string) (header, claims map[string]any) {
 }
 
 // Whoever has the keys of the endpoint can check who is meant, and for how long.
-// Security JWT-01.
 func TestAssert(t *testing.T) {
 	e := newEnv(t)
 	now := float64(e.clock.Now().Unix())

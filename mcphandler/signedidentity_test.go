@@ -26,10 +26,16 @@ func TestSignedIdentityRefused(t *testing.T) {
 		"a header that is none":    {m{aud, "X Who"}, nil, `header "X Who": accepted is the name of a header`},
 		"a header of one hop":      {m{aud, "connection"}, nil, "Connection has a meaning of its own"},
 		"cookies":                  {m{aud, "cookie"}, nil, "Cookie has a meaning of its own"},
-		"the header of the grant": {m{aud, "authorization"}, func(c *DeclaredConfig) { c.Provider = "google" },
-			"Authorization is the provider's"},
-		"a header of the tool": {m{aud, ""}, func(c *DeclaredConfig) { c.Request = get(api, Pair{"x-alter-identity", "{arg.who}"}) },
-			"headers[0] x-alter-identity: this field is set by signed_identity"},
+		"the header of the grant": {
+			m{aud, "authorization"},
+			func(c *DeclaredConfig) { c.Provider = "google" },
+			"Authorization is the provider's",
+		},
+		"a header of the tool": {
+			m{aud, ""},
+			func(c *DeclaredConfig) { c.Request = get(api, Pair{"x-alter-identity", "{arg.who}"}) },
+			"headers[0] x-alter-identity: this field is set by signed_identity",
+		},
 		"http":       {m{aud, ""}, func(c *DeclaredConfig) { c.Request = get("http://crm.example.com/x") }, "accepted is https, or http to a loopback host"},
 		"no request": {m{aud, ""}, func(c *DeclaredConfig) { c.Request, c.Respond = nil, "hello" }, "accepted only with request"},
 	} {
