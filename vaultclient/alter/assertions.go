@@ -64,7 +64,7 @@ func (c *Client) Assertion(ctx context.Context, q IdentityQuery, o AssertionOpti
 		}
 		return res.Val.(*Assertion), nil
 	case <-ctx.Done():
-		return nil, &Error{Kind: ErrUnavailable, Op: opAssert, Err: fmt.Errorf("waiting for an assertion: %w", ctx.Err())}
+		return nil, &Error{Kind: ErrUnavailable, Op: "POST " + pathAssert, Err: fmt.Errorf("waiting for an assertion: %w", ctx.Err())}
 	}
 }
 

@@ -113,8 +113,7 @@ const (
 	maxAudience = 512 // characters
 )
 
-// opAssert names the call in errors.
-const opAssert = "POST /sdk/identity/assert"
+const pathAssert = "/sdk/identity/assert"
 
 // AssertionOptions say for whom an assertion is.
 type AssertionOptions struct {
@@ -150,7 +149,7 @@ func (c *Client) AssertIdentity(ctx context.Context, q IdentityQuery, o Assertio
 		return nil, invalid("assertion of %s: want whole seconds from %s to %s", o.TTL, MinAssertionTTL, MaxAssertionTTL)
 	}
 	k := call{
-		method: http.MethodPost, path: "/sdk/identity/assert", repeatable: true, caller: q.Caller,
+		method: http.MethodPost, path: pathAssert, repeatable: true, caller: q.Caller,
 		body: assertBody{q.body(), o.Audience, int64(o.TTL / time.Second)},
 	}
 	in, a, err := c.object(ctx, k)
