@@ -16,7 +16,7 @@ const modulePath = "github.com/alter-mcp/caddy-alter-mcp"
 // own, and who may know Caddy. Tests may import more.
 func TestImports(t *testing.T) {
 	own := map[string][]string{ // package to what it may import of this module
-		".":                           {"authserver", "mcphandler", "vaultclient", "vaultclient/alter", "vaultclient/altervault", "vaultclient/connect", "vaultclient/local", "store", "internal/web"},
+		".":                           {"authserver", "mcphandler", "vaultclient", "vaultclient/alter", "vaultclient/altervault", "vaultclient/connect", "vaultclient/local", "store", "internal/web", "internal/toolblock"},
 		"authserver":                  {"internal/web"},
 		"authserver/storetest":        {"authserver"},
 		"mcphandler":                  nil,
@@ -32,6 +32,7 @@ func TestImports(t *testing.T) {
 		"vaultclient/alter/altertest/altervault": {"vaultclient/alter/altertest"},
 		"store":                                  {"authserver", "vaultclient", "vaultclient/local", "vaultclient/alter"},
 		"internal/web":                           nil,
+		"internal/toolblock":                     nil,
 		"demo":                                   nil,
 		"cmd/caddy":                              {".", "demo"},
 	}
