@@ -12,6 +12,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/alter-mcp/caddy-alter-mcp/internal/similar"
 	"github.com/alter-mcp/caddy-alter-mcp/internal/toolblock"
 	"github.com/alter-mcp/caddy-alter-mcp/vaultclient"
 	"github.com/alter-mcp/caddy-alter-mcp/vaultclient/alter"
@@ -112,7 +113,7 @@ func (p catalogued) unknown(ctx context.Context, c *alter.Client) error {
 	for _, s := range specs {
 		names = append(names, s.Provider)
 	}
-	return fmt.Errorf("the vault has no description of the API of %q%s", p.provider, similar(p.provider, names))
+	return fmt.Errorf("the vault has no description of the API of %q%s", p.provider, didYouMean(p.provider, names))
 }
 
 // listOperations lists the operations with a text in what they are called.
@@ -213,7 +214,17 @@ func unknownOperation(ctx context.Context, c *alter.Client, kind alter.SpecKind,
 			ids = append(ids, o.ID)
 		}
 		if !page.More || len(page.Operations) == 0 {
-			return fmt.Errorf("%s has no operation %q%s", provider, operation, similar(operation, ids))
+			return fmt.Errorf("%s has no operation %q%s", provider, operation, didYouMean(operation, ids))
 		}
 	}
+}
+
+// didYouMean proposes names for one that there is none of, or "" if none is like
+// it.
+func didYouMean(name string, names []string) string {
+	near := similar.Names(name, names)
+	if len(near) == 0 {
+		return ""
+	}
+	return "; did you mean " + withoutControls(strings.Join(near, ", ")) + "?"
 }

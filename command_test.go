@@ -200,15 +200,3 @@ func TestCommandKeyOfJSON(t *testing.T) {
 		t.Errorf("%q, %v", out, err)
 	}
 }
-
-func TestSimilar(t *testing.T) {
-	names := []string{"github", "gitlab", "google", "slack"}
-	for name, want := range map[string]string{
-		"githb": "; did you mean github, gitlab?", "GitHubb": "; did you mean github?", "githu": "; did you mean github?", "git": "; did you mean github, gitlab?",
-		"notion": "", "": "", "gogle": "; did you mean google?",
-	} {
-		if got := similar(name, names); got != want {
-			t.Errorf("similar(%q) = %q, want %q", name, got, want)
-		}
-	}
-}

@@ -1,39 +1,39 @@
-package altermcp
+// Package similar finds what somebody may have meant by a name that there is none
+// of. It knows nothing of what the names are for.
+package similar
 
 import (
 	"slices"
 	"strings"
 )
 
-// maxSimilar is how many names are proposed at most.
-const maxSimilar = 3
+// Max is how many names are found at most.
+const Max = 3
 
-// similar proposes names for one that there is none of: "; did you mean a, b?", or
-// "" if none is like it.
-func similar(name string, names []string) string {
+// Names returns those that are like name, the nearest first: at most [Max].
+// Letter case does not matter.
+func Names(name string, names []string) []string {
 	type candidate struct {
 		name string
 		far  int
 	}
+	lower := strings.ToLower(name)
 	var near []candidate
 	for _, other := range names {
-		far := distance(strings.ToLower(name), strings.ToLower(other))
-		if name != "" && strings.Contains(strings.ToLower(other), strings.ToLower(name)) {
-			far = 1
+		far := distance(lower, strings.ToLower(other))
+		if name != "" && strings.Contains(strings.ToLower(other), lower) {
+			far = min(far, 1)
 		}
 		if far <= 1+len(name)/4 {
-			near = append(near, candidate{withoutControls(other), far})
+			near = append(near, candidate{other, far})
 		}
-	}
-	if len(near) == 0 {
-		return ""
 	}
 	slices.SortStableFunc(near, func(a, b candidate) int { return a.far - b.far })
 	var out []string
-	for _, c := range near[:min(len(near), maxSimilar)] {
+	for _, c := range near[:min(len(near), Max)] {
 		out = append(out, c.name)
 	}
-	return "; did you mean " + strings.Join(out, ", ") + "?"
+	return out
 }
 
 // distance is how many bytes have to be changed, added or removed (Levenshtein).
