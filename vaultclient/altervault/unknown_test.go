@@ -2,6 +2,8 @@ package altervault_test
 
 import (
 	"encoding/json"
+	"net/http"
+	"net/url"
 	"slices"
 	"testing"
 
@@ -64,5 +66,22 @@ func TestUnknownProvider(t *testing.T) {
 				t.Errorf("similar is %v, want %q", similar, test.logged)
 			}
 		})
+	}
+}
+
+// When a person connects it is found, too.
+func TestUnknownProviderWhenConnecting(t *testing.T) {
+	e := newEnv(t)
+	link := e.link()
+	e.fake.AddFault(altertest.Fault{Path: "/sdk/oauth/connect/session", Times: -1, Status: 404, Body: json.RawMessage(`{"error":"provider_not_found"}`)})
+	e.fake.AddFault(altertest.Fault{Path: "/sdk/oauth/provider-catalog", Status: 403, Body: json.RawMessage(`{"error":"insufficient_scope"}`)})
+	b := e.browser("alice")
+	form := b.do(http.MethodGet, link, nil).Connect.Form
+	end := b.do(http.MethodPost, e.base+"/mcp/connect", url.Values{"token": {form.Token}, "decision": {"allow"}})
+	if end.status != http.StatusServiceUnavailable {
+		t.Errorf("the way ends with %d %+v, want 503", end.status, end.Message)
+	}
+	if lines := e.log.FilterMessageSnippet("caddy alter-mcp providers lists them").All(); len(lines) != 1 || lines[0].ContextMap()["provider"] != "google" {
+		t.Errorf("the log says %v, want what lists the providers", e.log.All())
 	}
 }
