@@ -30,7 +30,8 @@ tool ping {
 	head https://api.example.com/ping
 	read_only
 }
-`},
+`,
+		},
 		"a path that says more than its parameters": {
 			Operation{ID: "files.get", Method: "GET", Path: "/v1/{+name}/{file-id}:export?alt=json", Summary: "Get it"}, Options{BaseURL: "https://api.example.com", Provider: "google", Name: "Export file"}, `
 tool export_file {
@@ -42,7 +43,8 @@ tool export_file {
 	get https://api.example.com/v1/{arg.name}/{arg.file_id}:export?alt=json
 	read_only
 }
-`},
+`,
+		},
 		"parameters of each place": {
 			Operation{ID: "list", Method: "GET", Path: "https://api.example.com/{a}", Parameters: raws(
 				`{"name":"a","in":"path","schema":{"type":"integer"}}`,
@@ -85,7 +87,8 @@ tool list {
 	}
 	read_only
 }
-`},
+`,
+		},
 		"a body of objects": {
 			Operation{ID: "send", Method: "POST", Path: "https://api.example.com/", Body: json.RawMessage(`{
 				"content": {"application/json": {"schema": {"$ref": "#/components/Message"}}},
@@ -123,7 +126,8 @@ tool list {
 		}
 	}
 }
-`},
+`,
+		},
 		"a body that is a list": {
 			Operation{ID: "tag", Method: "PUT", Path: "https://api.example.com/tags", Body: json.RawMessage(`{"type":"array","items":{"type":"string"}}`)}, Options{}, "\n" + `tool tag {
 	description "PUT https://api.example.com/tags"
@@ -133,7 +137,8 @@ tool list {
 	}
 	idempotent
 }
-`},
+`,
+		},
 		"a form": {
 			Operation{ID: "chat.postMessage", Method: "POST", Path: "https://slack.com/api/chat.postMessage", Body: json.RawMessage(
 				`{"content":{"application/x-www-form-urlencoded":{"schema":{"type":"object","required":["channel"],"properties":{"channel":{"type":"string"},"blocks":{"type":"array","items":{"type":"object"}}}}}}}`)}, Options{}, `
@@ -145,7 +150,8 @@ tool chat_postmessage {
 		form channel {arg.channel}
 	}
 }
-`},
+`,
+		},
 		"Swagger 2": {
 			Operation{ID: "del", Method: "DELETE", Path: "https://api.example.com/x", Parameters: raws(
 				`{"name":"n","in":"query","required":true,"type":"integer","minimum":1,"maximum":0}`,
@@ -164,14 +170,16 @@ tool del {
 	destructive
 	idempotent
 }
-`},
+`,
+		},
 		"texts of strangers": {
 			Operation{ID: "a\"}\nb", Method: "GET", Path: "https://api.example.com/", Summary: "A \"b\" {env.KEY} `c`\r\n\td\u202e \\"}, Options{}, "\n" + `tool a_b {
 	description ` + "`A \"b\" (env.KEY) 'c' d \\`" + `
 	get https://api.example.com/
 	read_only
 }
-`},
+`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			block, err := Write(test.op, test.o)

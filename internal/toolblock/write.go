@@ -19,24 +19,24 @@ const (
 
 // lines are lines of a Caddyfile, indented.
 type lines struct {
-	strings.Builder
+	text  strings.Builder
 	depth int
 }
 
 func (l *lines) add(parts ...string) {
-	l.WriteString(strings.Repeat("\t", l.depth) + strings.Join(parts, " ") + "\n")
+	l.text.WriteString(strings.Repeat("\t", l.depth) + strings.Join(parts, " ") + "\n")
 }
 
 // block adds a line with a block, or without one if inside adds nothing.
 func (l *lines) block(head string, inside func(*lines)) {
 	in := &lines{depth: l.depth + 1}
 	inside(in)
-	if in.Len() == 0 {
+	if in.text.Len() == 0 {
 		l.add(head)
 		return
 	}
 	l.add(head, "{")
-	l.WriteString(in.String())
+	l.text.WriteString(in.text.String())
 	l.add("}")
 }
 
@@ -64,7 +64,7 @@ func (t *tool) write() (*Block, error) {
 			l.add(hint)
 		}
 	})
-	out.Text = l.String()
+	out.Text = l.text.String()
 	if t.options.SchemaFile == "" {
 		return out, nil
 	}
