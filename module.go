@@ -160,6 +160,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.app = app.(*App)
+	if waiting, ok := h.guests.identity.(waitingIdentity); ok {
+		waiting.waitUntil(h.app.closing.Done())
+	}
 	h.app.register(h)
 	return nil
 }
