@@ -5,7 +5,7 @@
 WORK ?= $(CURDIR)/.work
 GO   ?= go
 
-.PHONY: run test test-lint test-go test-e2e test-browser test-clients test-bench bench build clean help
+.PHONY: run test test-lint test-go test-e2e test-browser test-clients test-nodes test-bench bench build clean help
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -20,7 +20,7 @@ build:
 	$(GO) build -o $(WORK)/caddy ./cmd/caddy
 
 test:
-	@WORK=$(WORK) ./test.sh test-lint test-go test-e2e test-browser test-clients test-bench
+	@WORK=$(WORK) ./test.sh test-lint test-go test-e2e test-browser test-clients test-nodes test-bench
 
 # The formatter, vet and the linters of .golangci.yml.
 test-lint:
@@ -45,6 +45,10 @@ test-browser:
 # The table of docs/clients.md: more real clients, two at a time.
 test-clients:
 	E2E_WORK=$(WORK)/e2e ./e2e/clientmatrix/run
+
+# Several nodes on one PostgreSQL, which apt-get installs when root runs this.
+test-nodes:
+	E2E_WORK=$(WORK)/e2e ./e2e/nodes/run
 
 # That the benchmark works; its figures are for make bench.
 test-bench:

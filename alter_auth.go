@@ -52,6 +52,10 @@ type Auth struct {
 	// that asks the Alter Vault itself. Default: nobody gets it.
 	IdentityTokenHeader string `json:"identity_token_header,omitempty"`
 
+	// Tell the next handler who asks, by a signed statement that it can check. It
+	// is up to that handler where it goes. Default: it is not told so.
+	SignedIdentity *mcphandler.SignedIdentity `json:"signed_identity,omitempty"`
+
 	Rules
 
 	app *App
@@ -82,6 +86,9 @@ func (a *Auth) Provision(ctx caddy.Context) error {
 	}
 	if err := checkTokenHeader(a.IdentityTokenHeader); err != nil {
 		return fmt.Errorf("alter_auth: identity_token_header %q: %w", a.IdentityTokenHeader, err)
+	}
+	if err := a.checkIdentity(); err != nil {
+		return fmt.Errorf("alter_auth: %w", err)
 	}
 	if err := a.check(); err != nil {
 		return fmt.Errorf("alter_auth: %w", err)
@@ -125,6 +132,12 @@ func (a *Auth) open() error {
 		if a.failure = a.found.open(); a.failure == nil && a.IdentityTokenHeader != "" && !needsTokens(a.found.guests.vault) {
 			a.failure = fmt.Errorf("identity_token_header: alter_mcp %s keeps no such tokens; it does with vault alter", a.found.Path)
 		}
+		if a.failure != nil || a.SignedIdentity == nil {
+			return
+		}
+		if err := a.found.running.checkAudience(a.SignedIdentity.Audience, a.found.Path); err != nil {
+			a.failure = fmt.Errorf("signed_identity: %w", err)
+		}
 	})
 	return a.failure
 }
@@ -134,9 +147,7 @@ func (a *Auth) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	if err := a.open(); err != nil {
 		return unavailableError(w, fmt.Errorf("alter_auth: %w", err))
 	}
-	if a.IdentityTokenHeader != "" {
-		r.Header.Del(a.IdentityTokenHeader) // nobody names another person
-	}
+	a.removeTold(r.Header)
 	if a.isEndpoints(r) {
 		return next.ServeHTTP(w, r)
 	}
@@ -145,6 +156,9 @@ func (a *Auth) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	r, caller, err := run.authenticate(r, a.found.Path)
 	switch {
 	case errors.Is(err, mcphandler.ErrNoToken) && a.Optional:
+		if a.SignedIdentity != nil {
+			r.Header.Del(a.SignedIdentity.HeaderName())
+		}
 		setUser(r, &mcphandler.Caller{})
 		return next.ServeHTTP(w, r)
 	case errors.Is(err, mcphandler.ErrNoToken):
@@ -164,6 +178,9 @@ func (a *Auth) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 		return err
 	}
 	r.Header.Del("Authorization")
+	if err := a.addSignedIdentity(w, r, caller); err != nil {
+		return err
+	}
 	setUser(r, caller)
 	return next.ServeHTTP(w, r)
 }

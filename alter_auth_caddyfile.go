@@ -24,6 +24,7 @@ func parseAuth(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 //	    endpoint              <path or URL>
 //	    optional
 //	    identity_token_header <name>
+//	    signed_identity       <audience> [<header>]
 //	    allow                 email|domain|group|subject <value>... or any
 //	    deny                  email|domain|group|subject <value>...
 //	}
@@ -58,8 +59,10 @@ func (a *Auth) unmarshalSetting(d *caddyfile.Dispenser) error {
 		return noArgs(d, &a.Optional)
 	case "identity_token_header":
 		return oneArg(d, &a.IdentityTokenHeader)
+	case "signed_identity":
+		return signedIdentity(d, &a.SignedIdentity)
 	}
-	return unknown(d, "alter_auth", "allow", "deny", "endpoint", "identity_token_header", "optional")
+	return unknown(d, "alter_auth", "allow", "deny", "endpoint", "identity_token_header", "optional", "signed_identity")
 }
 
 // Interface guards

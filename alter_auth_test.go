@@ -92,6 +92,8 @@ func TestAlterAuthFindsItsEndpoint(t *testing.T) {
 		"no path and no URL":            {site("localhost", one, strings.ReplaceAll(named, "NAME", "one")), "", `alter_auth: endpoint "one": want the path of an alter_mcp, such as /mcp, or its URL`},
 		"a header that is none":         {site("localhost", one, "alter_auth /api/* {\nidentity_token_header \"a b\"\n}\n"), "", `alter_auth: identity_token_header "a b": want the name of a header`},
 		"a header of HTTP itself":       {site("localhost", one, "alter_auth /api/* {\nidentity_token_header authorization\n}\n"), "", `alter_auth: identity_token_header "authorization": that header has a meaning of its own`},
+		"a statement for the endpoint":  {site("localhost", one, "alter_auth /api/* {\nsigned_identity http://localhost/one\n}\n"), "", "alter_auth: signed_identity: audience http://localhost/one: that is the endpoint, for which access tokens are"},
+		"two things in one header":      {site("localhost", one, "alter_auth /api/* {\nsigned_identity https://x.example x-who\nidentity_token_header X-WHO\n}\n"), "", "alter_auth: signed_identity: header X-Who is that of identity_token_header; want another"},
 		"identity tokens that are none": {site("localhost", one, "alter_auth /api/* {\nidentity_token_header X-Token\n}\n"), "", "alter_auth: identity_token_header: alter_mcp /one keeps no such tokens; it does with vault alter"},
 	} {
 		t.Run(name, func(t *testing.T) {

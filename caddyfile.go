@@ -59,6 +59,7 @@ func parseDirective(d httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 //	    registration     off | { ... }
 //	    client_documents off | <host>...
 //	    consent          remember
+//	    device_authorization
 //	    lifetimes        { ... }
 //	    limits           { ... }
 //	}
@@ -122,22 +123,23 @@ func (h *Handler) unmarshalEncryptionKey(d *caddyfile.Dispenser) error {
 // unmarshalSetting reads one line of the block.
 func (h *Handler) unmarshalSetting(d *caddyfile.Dispenser, seen once) error {
 	settings := map[string]func(*caddyfile.Dispenser) error{
-		"name":             func(d *caddyfile.Dispenser) error { return oneArg(d, &h.Name) },
-		"instructions":     func(d *caddyfile.Dispenser) error { return oneArg(d, &h.Instructions) },
-		"public_url":       func(d *caddyfile.Dispenser) error { return manyArgs(d, &h.PublicURLs) },
-		"realm":            func(d *caddyfile.Dispenser) error { return oneArg(d, &h.Realm) },
-		"root":             h.unmarshalRoot,
-		"legacy_root":      func(d *caddyfile.Dispenser) error { return noArgs(d, &h.LegacyRoot) },
-		"origin":           func(d *caddyfile.Dispenser) error { return manyArgs(d, &h.Origins) },
-		"encryption_key":   h.unmarshalEncryptionKey,
-		"store":            func(d *caddyfile.Dispenser) (err error) { h.StoreRaw, err = guest(d, "stores"); return },
-		"api_key":          h.unmarshalAPIKey,
-		"vault":            h.unmarshalVault,
-		"registration":     h.unmarshalRegistration,
-		"client_documents": h.unmarshalClientDocuments,
-		"consent":          h.unmarshalConsent,
-		"lifetimes":        h.unmarshalLifetimes,
-		"limits":           h.unmarshalLimits,
+		"name":                 func(d *caddyfile.Dispenser) error { return oneArg(d, &h.Name) },
+		"instructions":         func(d *caddyfile.Dispenser) error { return oneArg(d, &h.Instructions) },
+		"public_url":           func(d *caddyfile.Dispenser) error { return manyArgs(d, &h.PublicURLs) },
+		"realm":                func(d *caddyfile.Dispenser) error { return oneArg(d, &h.Realm) },
+		"root":                 h.unmarshalRoot,
+		"legacy_root":          func(d *caddyfile.Dispenser) error { return noArgs(d, &h.LegacyRoot) },
+		"origin":               func(d *caddyfile.Dispenser) error { return manyArgs(d, &h.Origins) },
+		"encryption_key":       h.unmarshalEncryptionKey,
+		"store":                func(d *caddyfile.Dispenser) (err error) { h.StoreRaw, err = guest(d, "stores"); return },
+		"api_key":              h.unmarshalAPIKey,
+		"vault":                h.unmarshalVault,
+		"registration":         h.unmarshalRegistration,
+		"client_documents":     h.unmarshalClientDocuments,
+		"consent":              h.unmarshalConsent,
+		"device_authorization": func(d *caddyfile.Dispenser) error { return noArgs(d, &h.DeviceAuthorization) },
+		"lifetimes":            h.unmarshalLifetimes,
+		"limits":               h.unmarshalLimits,
 	}
 	lists := map[string]func(*caddyfile.Dispenser) error{ // may come more than once
 		"identity": h.unmarshalIdentity,
@@ -152,7 +154,7 @@ func (h *Handler) unmarshalSetting(d *caddyfile.Dispenser, seen once) error {
 	}
 	parse := settings[name]
 	if parse == nil {
-		return unknown(d, "alter_mcp", "allow", "api_key", "client_documents", "consent", "deny", "encryption_key", "identity", "instructions",
+		return unknown(d, "alter_mcp", "allow", "api_key", "client_documents", "consent", "deny", "device_authorization", "encryption_key", "identity", "instructions",
 			"legacy_root", "lifetimes", "limits", "name", "origin", "provider", "public_url", "realm", "registration",
 			"root", "store", "tool", "vault")
 	}

@@ -63,6 +63,7 @@ func peekArgs(d *caddyfile.Dispenser) func(yield func(string) bool) {
 //	    reason        <text>
 //	    constraints   <scope>...
 //	    vault_rule    json_match|content_match <json>
+//	    signed_identity <audience> [<header>]
 //	    input         <name> <type> [<description>] { ... }
 //	    input_schema  <file>
 //	    output_schema <file>
@@ -130,6 +131,8 @@ func (t *DeclaredTool) unmarshalSetting(d *caddyfile.Dispenser) error {
 		return manyArgs(d, &t.Constraints)
 	case "vault_rule":
 		return t.unmarshalVaultRule(d)
+	case "signed_identity":
+		return signedIdentity(d, &t.SignedIdentity)
 	case "scopes":
 		return manyArgs(d, &t.Scopes)
 	case "timeout":
@@ -148,7 +151,24 @@ func (t *DeclaredTool) unmarshalSetting(d *caddyfile.Dispenser) error {
 	}
 	return unknown(d, "tool", "account", "agent", "allow", "closed_world", "constraints", "delete", "deny", "description", "destructive", "get", "head", "idempotent", "input",
 		"input_schema", "label", "max_response", "mode", "output_schema", "patch", "post", "provider", "put", "read_only", "reason", "respond",
-		"result", "scopes", "timeout", "title", "vault_rule")
+		"result", "scopes", "signed_identity", "timeout", "title", "vault_rule")
+}
+
+// signedIdentity reads whom to tell who calls, and in which header.
+func signedIdentity(d *caddyfile.Dispenser, dst **mcphandler.SignedIdentity) error {
+	args := d.RemainingArgs()
+	if len(args) == 0 || len(args) > 2 {
+		return d.Errf("signed_identity takes an audience, and then a header, found %d values", len(args))
+	}
+	s := &mcphandler.SignedIdentity{Audience: args[0]}
+	if len(args) == 2 {
+		s.Header = args[1]
+	}
+	if err := s.Check(); err != nil {
+		return d.Errf("signed_identity: %v", err)
+	}
+	*dst = s
+	return nil
 }
 
 func (t *DeclaredTool) unmarshalVaultRule(d *caddyfile.Dispenser) error {

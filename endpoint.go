@@ -30,10 +30,11 @@ type running struct {
 	pages   *web.Pages
 	auth    *authserver.Server
 
-	stop  context.CancelFunc
-	done  chan struct{}
-	vault vault
-	idle  func() // closes idle connections to providers
+	stop   context.CancelFunc
+	done   chan struct{}
+	vault  vault
+	signer identitySigner
+	idle   func() // closes idle connections to providers
 }
 
 // start builds the endpoint from what Provision found good.
@@ -74,6 +75,9 @@ func closeAfter(err error, st *state) error {
 }
 
 func (h *Handler) build(run *running, rootTaken bool) error {
+	if err := h.checkAudiences(run); err != nil {
+		return err
+	}
 	realmName := h.Realm
 	if realmName == "" {
 		realmName = run.origins.canonical + h.Path
@@ -95,7 +99,8 @@ func (h *Handler) build(run *running, rootTaken bool) error {
 	if err != nil {
 		return err
 	}
-	run.auth, run.vault, h.guests.upstream.vault = auth, vault, vault
+	run.auth, run.vault, run.signer = auth, vault, signerOf(vault, auth, run.origins.canonical+h.Path)
+	h.guests.upstream.vault, h.guests.upstream.signer = vault, run.signer
 	mcp, err := mcphandler.New(h.mcpConfig(run, auth, realm))
 	if err != nil {
 		vault.close()
@@ -147,7 +152,7 @@ func (h *Handler) authConfig(run *running, realmName string, store authserver.St
 		AccessTokenLifetime: time.Duration(l.AccessToken), CodeLifetime: time.Duration(l.Code),
 		LoginLifetime: time.Duration(l.Login), SessionIdle: time.Duration(l.Session),
 		RefreshIdle: time.Duration(l.Refresh), MaxStaleness: time.Duration(l.MaxStaleness),
-		RememberConsent: h.RememberConsent, Admit: h.admitUser, Record: metrics.countAuth, Logger: h.logger.Named("oauth").With(run.endpointField(h)),
+		RememberConsent: h.RememberConsent, DeviceAuthorization: h.DeviceAuthorization, Admit: h.admitUser, Record: metrics.countAuth, Logger: h.logger.Named("oauth").With(run.endpointField(h)),
 	}
 	if l.RefreshGrace != nil {
 		cfg.RefreshGrace = time.Duration(*l.RefreshGrace)
@@ -196,6 +201,7 @@ func (h *Handler) routes(auth *authserver.Server, v vault, mcp http.Handler, roo
 		"/connect": v.ServeConnect, pathConnectCallback: v.ServeCallback, "/account": v.ServeAccount,
 		// Reserved: what is to come there must not belong to someone else now.
 		"/introspect": notHere, "/approve": notHere,
+		"/device": notHere, "/device_authorization": notHere, // unless device_authorization
 	}
 	for path, serve := range auth.Routes() {
 		below[path] = serve

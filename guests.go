@@ -10,7 +10,6 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 
-	"github.com/alter-mcp/caddy-alter-mcp/authserver"
 	"github.com/alter-mcp/caddy-alter-mcp/mcphandler"
 	"github.com/alter-mcp/caddy-alter-mcp/vaultclient"
 )
@@ -23,42 +22,15 @@ type guests struct {
 	browserOrigins []string
 
 	store     storeModule
-	identity  identityModule
+	identity  identityModule   // of all identities
+	ways      []identityModule // each of them
 	vault     vaultModule
 	providers map[string]*vaultclient.Provider
 	hostless  map[string]bool // providers without hosts of their own
 	tools     mcphandler.Source
 	toolNeeds map[string]string // tools with the provider that each needs, if any
+	audiences map[string]string // tools with whom their requests tell who calls
 	upstream  *upstream
-}
-
-// identityModule is a guest of http.alter_mcp.identities.
-type identityModule interface {
-	authserver.Identity
-	// Title names the way to log in, for people.
-	Title() string
-	// Knows reports whether a person who logged in before, here or at another
-	// endpoint of the realm, is one of this identity. It is asked for each new
-	// token that is verified and makes no request.
-	Knows(issuer, subject string) bool
-}
-
-// vaultUser is an identity that may share the settings of the vault.
-type vaultUser interface {
-	UseVault(v vaultModule) error
-}
-
-// waitingIdentity is an identity whose pages wait for people.
-type waitingIdentity interface {
-	// waitUntil ends the waits when the configuration is about to stop. It is
-	// called before anybody logs in.
-	waitUntil(closing <-chan struct{})
-}
-
-// tokenGiver is an identity whose logins leave a token of an identity provider,
-// by which a vault may know people.
-type tokenGiver interface {
-	givesTokens()
 }
 
 // grantUser is a tool that says which grant its requests carry.
@@ -105,53 +77,23 @@ func (h *Handler) loadGuests(ctx caddy.Context) error {
 	if g.store, ok = mod.(storeModule); !ok {
 		return fmt.Errorf("store module %T is none", mod)
 	}
+	if g.store.isShared() && len(g.keys) == 0 {
+		return errors.New("encryption_key is missing: the nodes that share this store need the same one; " +
+			"make one with `openssl rand -base64 32`")
+	}
 	if mod, err = ctx.LoadModule(h, "VaultRaw"); err != nil {
 		return fmt.Errorf("loading the vault: %w", err)
 	}
 	if g.vault, ok = mod.(vaultModule); !ok {
 		return fmt.Errorf("vault module %T is none", mod)
 	}
-	if err := h.loadIdentity(ctx); err != nil {
+	if err := h.loadIdentities(ctx); err != nil {
 		return err
-	}
-	if _, gives := g.identity.(tokenGiver); !gives && needsTokens(g.vault) {
-		return errors.New("the vault knows people by a token of an identity provider, which this identity has none of; " +
-			"use identity alter or identity oidc, of the same identity provider as the vault's app")
-	}
-	if user, ok := g.identity.(vaultUser); ok {
-		if err := user.UseVault(g.vault); err != nil {
-			return err
-		}
 	}
 	if err := h.loadProviders(); err != nil {
 		return err
 	}
 	return h.loadTools(ctx)
-}
-
-func needsTokens(v vaultModule) bool {
-	_, keeps := v.(tokenKeeper)
-	return keeps
-}
-
-func (h *Handler) loadIdentity(ctx caddy.Context) error {
-	switch len(h.IdentitiesRaw) {
-	case 0:
-		return errors.New("no identity: say how people log in, for example by a block `identity local` with a line `user <name> <hash>`")
-	case 1:
-	default:
-		return fmt.Errorf("%d identities: one endpoint has exactly one, for now", len(h.IdentitiesRaw))
-	}
-	mods, err := ctx.LoadModule(h, "IdentitiesRaw")
-	if err != nil {
-		return fmt.Errorf("loading the identity: %w", err)
-	}
-	mod := mods.([]any)[0]
-	var ok bool
-	if h.guests.identity, ok = mod.(identityModule); !ok {
-		return fmt.Errorf("identity module %T is none", mod)
-	}
-	return h.checkOpenIdentity()
 }
 
 func (h *Handler) loadProviders() error {
@@ -204,6 +146,7 @@ func (h *Handler) widen(tool targetedTool) {
 
 func (h *Handler) loadTools(ctx caddy.Context) error {
 	var tools []mcphandler.Tool
+	h.guests.audiences = make(map[string]string)
 	if len(h.ToolsRaw) > 0 {
 		mods, err := ctx.LoadModule(h, "ToolsRaw")
 		if err != nil {
@@ -266,6 +209,9 @@ func (h *Handler) prepareTool(mod any) (mcphandler.Tool, error) {
 		if err := h.guests.vault.checkGrant(user.GrantNeeds()); err != nil {
 			return nil, fmt.Errorf("tool %q: %w", user.ToolName(), err)
 		}
+	}
+	if user, ok := mod.(identityUser); ok && user.IdentityNeed() != nil {
+		h.guests.audiences[user.ToolName()] = user.IdentityNeed().Audience
 	}
 	if user, ok := mod.(upstreamUser); ok {
 		if err := user.UseUpstream(h.guests.upstream); err != nil {

@@ -159,6 +159,9 @@ func (i *LocalIdentity) Knows(issuer, subject string) bool {
 	return issuer == localIssuer && i.byName[subject] != nil
 }
 
+// onlyOne implements singular: the accounts of all are of one issuer.
+func (i *LocalIdentity) onlyOne() string { return "identity local" }
+
 // Login implements [authserver.Identity].
 func (i *LocalIdentity) Login(w http.ResponseWriter, r *http.Request, l *authserver.Login) (*authserver.Person, error) {
 	return i.identity.Login(w, r, l)
@@ -226,4 +229,5 @@ var (
 	_ caddy.Provisioner     = (*LocalIdentity)(nil)
 	_ caddyfile.Unmarshaler = (*LocalIdentity)(nil)
 	_ identityModule        = (*LocalIdentity)(nil)
+	_ singular              = (*LocalIdentity)(nil)
 )

@@ -123,6 +123,12 @@ func (i *OIDCIdentity) Title() string {
 // Knows implements identityModule.
 func (i *OIDCIdentity) Knows(issuer, _ string) bool { return i.identity.Knows(issuer) }
 
+// onlyOne implements singular: a person is one of an issuer, whichever client they
+// logged in by.
+func (i *OIDCIdentity) onlyOne() string {
+	return "identity oidc " + strings.TrimSuffix(i.issuer.String(), "/")
+}
+
 // OpenToTheWorld implements openIdentity: Google, and Microsoft's tenant of
 // personal accounts.
 func (i *OIDCIdentity) OpenToTheWorld() bool {
@@ -217,6 +223,7 @@ var (
 	_ caddyfile.Unmarshaler = (*OIDCIdentity)(nil)
 	_ identityModule        = (*OIDCIdentity)(nil)
 	_ openIdentity          = (*OIDCIdentity)(nil)
+	_ singular              = (*OIDCIdentity)(nil)
 	_ tokenGiver            = (*OIDCIdentity)(nil)
 
 	_ authserver.TokenRenewer  = (*OIDCIdentity)(nil)

@@ -25,6 +25,11 @@ func TestProvisionOIDC(t *testing.T) {
 		"Google without a rule":       {"identity oidc https://accounts.google.com" + client + "}\n", "anybody can have an account at accounts.google.com"},
 		"Google for a domain":         {"identity oidc https://accounts.google.com" + client + "}\nallow domain example.com\n", ""},
 		"Microsoft's personal tenant": {"identity oidc https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0" + client + "}\n", "anybody can have an account"},
+		"beside local accounts":       {"identity oidc https://login.example.com" + client + "}\n" + identityAlice, ""},
+		"two providers":               {"identity oidc https://a.example.com" + client + "}\nidentity oidc https://b.example.com" + client + "}\n", ""},
+		"one provider twice":          {"identity oidc https://a.example.com" + client + "}\nidentity oidc https://a.example.com/" + client + "title b\n}\n", "identity oidc https://a.example.com stands there twice"},
+		"two of one title":            {"identity oidc https://a.example.com/one" + client + "}\nidentity oidc https://a.example.com/two" + client + "}\n", "two ways to log in are called \"a.example.com\"; people tell them by their titles; say `title <text>`"},
+		"an open one among several":   {identityAlice + "identity oidc https://accounts.google.com" + client + "}\n", "anybody can have an account at accounts.google.com"},
 		"a tenant of Entra":           {"identity oidc https://login.microsoftonline.com/72f988bf-86f1-41af-91ab-2d7cd011db47/v2.0" + client + "}\n", ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -109,6 +109,11 @@ type Handler struct {
 	// Programs on a person's computer can pose as each other, so think twice.
 	RememberConsent bool `json:"remember_consent,omitempty"`
 
+	// Let programs without a browser ask for tokens that somebody allows at
+	// another device (RFC 8628). Default: off, because a person can be talked
+	// into letting in a device that is not theirs.
+	DeviceAuthorization bool `json:"device_authorization,omitempty"`
+
 	// How long things last.
 	Lifetimes *Lifetimes `json:"lifetimes,omitempty"`
 
@@ -160,8 +165,10 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.app = app.(*App)
-	if waiting, ok := h.guests.identity.(waitingIdentity); ok {
-		waiting.waitUntil(h.app.closing.Done())
+	for _, identity := range h.guests.ways {
+		if waiting, ok := identity.(waitingIdentity); ok {
+			waiting.waitUntil(h.app.closing.Done())
+		}
 	}
 	h.app.register(h)
 	return nil

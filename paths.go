@@ -15,7 +15,7 @@ func subPaths() []string {
 	return []string{
 		"/authorize", "/token", "/register", "/revoke", "/introspect", "/jwks.json",
 		"/login", pathLoginCallback, "/consent", "/connect", pathConnectCallback,
-		"/approve", "/account", "/logout",
+		"/approve", "/account", "/logout", "/device", "/device_authorization",
 	}
 }
 

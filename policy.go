@@ -111,10 +111,10 @@ type openIdentity interface{ OpenToTheWorld() bool }
 
 // checkOpenIdentity wants the operator to say who may come in by such an
 // identity.
-func (h *Handler) checkOpenIdentity() error {
-	open, ok := h.guests.identity.(openIdentity)
+func (h *Handler) checkOpenIdentity(identity identityModule) error {
+	open, ok := identity.(openIdentity)
 	if ok && open.OpenToTheWorld() && len(h.Allow) == 0 {
-		return fmt.Errorf("anybody can have an account at %s: say who may use this server, by `allow email *@example.com` for example, or `allow any`", h.guests.identity.Title())
+		return fmt.Errorf("anybody can have an account at %s: say who may use this server, by `allow email *@example.com` for example, or `allow any`", identity.Title())
 	}
 	return nil
 }

@@ -39,7 +39,7 @@ func TestProvisionErrors(t *testing.T) {
 	const google = "client_id a\nclient_secret b\n"
 	for name, tc := range map[string]struct{ block, want string }{
 		"no identity":                {"", "no identity: say how people log in"},
-		"two identities":             {identityAlice + identityAlice, "exactly one"},
+		"one identity twice":         {identityAlice + identityAlice, "identity local stands there twice"},
 		"no user":                    {"identity local {\n}\n", "identity local has no user"},
 		"unset password hash":        {"identity local {\nuser alice {env.UNSET_HASH}\n}\n", "{env.UNSET_HASH}"},
 		"same name in another case":  {"identity local {\nuser alice " + aliceHash + "\nuser ALICE " + aliceHash + "\n}\n", "is taken"},

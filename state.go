@@ -39,6 +39,9 @@ type state struct {
 type storeModule interface {
 	// dsn names the store: two endpoints with the same one share it.
 	dsn() string
+	// isShared reports whether other nodes may use it at the same time: then its
+	// key cannot be one that this node makes.
+	isShared() bool
 	// exists reports whether there is data already, which a new key could not
 	// open.
 	exists() (bool, error)

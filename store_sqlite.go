@@ -69,6 +69,8 @@ func (s *SQLite) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 
 func (s *SQLite) dsn() string { return "sqlite|" + s.file }
 
+func (s *SQLite) isShared() bool { return false }
+
 func (s *SQLite) exists() (bool, error) {
 	info, err := os.Stat(s.file)
 	if errors.Is(err, fs.ErrNotExist) {

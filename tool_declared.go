@@ -85,6 +85,9 @@ func (t *DeclaredTool) NeededProvider() string { return t.Provider }
 // GrantNeeds implements grantUser.
 func (t *DeclaredTool) GrantNeeds() *mcphandler.GrantConfig { return &t.GrantConfig }
 
+// IdentityNeed implements identityUser.
+func (t *DeclaredTool) IdentityNeed() *mcphandler.SignedIdentity { return t.SignedIdentity }
+
 // ToolRules implements ruledTool.
 func (t *DeclaredTool) ToolRules() *Rules { return &t.Rules }
 
@@ -111,6 +114,7 @@ var (
 	_ upstreamUser          = (*DeclaredTool)(nil)
 	_ providerUser          = (*DeclaredTool)(nil)
 	_ grantUser             = (*DeclaredTool)(nil)
+	_ identityUser          = (*DeclaredTool)(nil)
 	_ ruledTool             = (*DeclaredTool)(nil)
 	_ targetedTool          = (*DeclaredTool)(nil)
 )

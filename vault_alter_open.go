@@ -112,14 +112,19 @@ func (v *alterVault) Send(caller *mcphandler.Caller, need mcphandler.Need, req *
 	if err != nil {
 		return nil, fmt.Errorf("reading the approval of a retry: %w", err)
 	}
-	if own, ok := caller.Credential.(authserver.Secret); ok {
-		req = req.WithContext(context.WithValue(req.Context(), ownTokenKey{}, own))
+	if own := withOwnToken(req.Context(), caller); own != req.Context() {
+		req = req.WithContext(own)
+	}
+	hidden := ""
+	if need.Identity != nil {
+		hidden = need.Identity.HeaderName()
 	}
 	resp, err := v.Vault.Send(req, altervault.Use{
 		UserID: caller.UserID, Endpoint: caller.Endpoint, Client: caller.ClientID,
 		Provider: need.Provider, Scopes: need.Scopes, Label: need.Label, Account: need.Account, Agent: need.Agent,
 		Mode: need.Mode, Reason: need.Reason, Constraints: need.Constraints, Rule: alterRule(need.VaultRule),
-		Tool: need.Tool, Arguments: need.Arguments, Approval: waiting,
+		Hidden: hidden,
+		Tool:   need.Tool, Arguments: need.Arguments, Approval: waiting,
 		Progress: inWords(need.Progress), Closing: need.Closing,
 	})
 	if err != nil {
@@ -165,6 +170,13 @@ func alterError(err error, p *vaultclient.Provider) error {
 // ownTokenKey carries the identity provider's token of a call that came with one
 // in place of a token of this server.
 type ownTokenKey struct{}
+
+func withOwnToken(ctx context.Context, caller *mcphandler.Caller) context.Context {
+	if own, ok := caller.Credential.(authserver.Secret); ok {
+		return context.WithValue(ctx, ownTokenKey{}, own)
+	}
+	return ctx
+}
 
 // userTokens gives the vault people's tokens of the identity provider: that of the
 // call, or else the one that is kept of the login.

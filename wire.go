@@ -72,8 +72,10 @@ func bearerToken(r *http.Request) (string, error) {
 // upstream sends tools' requests, with the grants of the vault where they need
 // one.
 type upstream struct {
-	base  http.RoundTripper
-	vault vault // set when the endpoint starts, before any tool is called
+	base http.RoundTripper
+	// Set when the endpoint starts, before any tool is called.
+	vault  vault
+	signer identitySigner
 }
 
 func newUpstream() *upstream { return &upstream{base: vaultclient.NewBase()} }
@@ -87,6 +89,9 @@ func (u *upstream) closeIdle() {
 
 // Do implements [mcphandler.Upstream].
 func (u *upstream) Do(caller *mcphandler.Caller, need mcphandler.Need, req *http.Request) (*http.Response, error) {
+	if err := u.addIdentity(caller, &need, req); err != nil {
+		return nil, err
+	}
 	if need.Provider == "" {
 		return u.base.RoundTrip(req) // a RoundTripper follows no redirect
 	}

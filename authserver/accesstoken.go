@@ -36,28 +36,39 @@ type accessClaims struct {
 
 // mintAccessToken signs an access token for one family.
 func (s *Server) mintAccessToken(ctx context.Context, f *Family, scopes []string, lifetime time.Duration) (string, error) {
-	key, err := s.keys.newest(ctx)
-	if err != nil {
-		return "", err
-	}
 	now := s.cfg.Now()
-	payload, err := json.Marshal(accessClaims{
+	token, err := s.sign(ctx, accessTokenType, accessClaims{
 		Issuer: f.Resource, Audience: f.Resource, Subject: f.UserID, ClientID: f.ClientID,
 		Scope: strings.Join(scopes, " "), IssuedAt: now.Unix(),
 		Expiry: now.Add(lifetime).Unix(), ID: randomID(), Family: f.ID,
 	})
 	if err != nil {
-		return "", fmt.Errorf("encoding an access token: %w", err)
+		return "", fmt.Errorf("making an access token: %w", err)
+	}
+	return token, nil
+}
+
+// sign makes a compact JWS (RFC 7515) of claims by the newest key. kind is the
+// typ, which keeps tokens for one use from passing for those for another (RFC
+// 8725 section 3.11).
+func (s *Server) sign(ctx context.Context, kind string, claims any) (string, error) {
+	key, err := s.keys.newest(ctx)
+	if err != nil {
+		return "", err
+	}
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		return "", fmt.Errorf("encoding claims: %w", err)
 	}
 	headers := jws.NewHeaders()
-	for name, value := range map[string]any{jws.TypeKey: accessTokenType, jws.KeyIDKey: key.id} {
+	for name, value := range map[string]any{jws.TypeKey: kind, jws.KeyIDKey: key.id} {
 		if err := headers.Set(name, value); err != nil {
-			return "", fmt.Errorf("encoding an access token: %w", err)
+			return "", fmt.Errorf("encoding a header: %w", err)
 		}
 	}
 	token, err := jws.Sign(payload, jws.WithKey(jwa.ES256, key.private, jws.WithProtectedHeaders(headers)))
 	if err != nil {
-		return "", fmt.Errorf("signing an access token: %w", err)
+		return "", fmt.Errorf("signing: %w", err)
 	}
 	return string(token), nil
 }

@@ -31,6 +31,10 @@ type authorizeRequest struct {
 	Resource    string   `json:"a"`
 	Scopes      []string `json:"sc"`
 	Prompts     []string `json:"pr,omitempty"`
+	// UserCode and the hash of the device code, of a device that waits: see
+	// [Device]. It has no redirect URI.
+	UserCode string `json:"uc,omitempty"`
+	Device   string `json:"d,omitempty"`
 }
 
 // serveAuthorize is the authorization endpoint. It only checks the request and
@@ -168,6 +172,10 @@ func (s *Server) fillAuthorize(r *http.Request, req *authorizeRequest, q url.Val
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, req *authorizeRequest, err error) {
 	e := asError(err)
 	s.logError(r, e)
+	if req.isDevice() {
+		s.shutOut(w, r, req, e)
+		return
+	}
 	if req == nil || req.RedirectURI == "" {
 		s.errorPage(w, r, e)
 		return
@@ -191,6 +199,10 @@ func (s *Server) answerClient(w http.ResponseWriter, r *http.Request, req *autho
 
 // giveCode makes a code for a person who agreed and sends it to the client.
 func (s *Server) giveCode(w http.ResponseWriter, r *http.Request, req *authorizeRequest, user *User) {
+	if req.isDevice() {
+		s.letIn(w, r, req, user)
+		return
+	}
 	code := randomSecret()
 	err := s.cfg.Store.AddCode(r.Context(), &Code{
 		Hash: hashOf(code), FamilyID: randomID(), ClientID: req.ClientID, UserID: user.ID,

@@ -105,7 +105,7 @@ func TestLoginIsBoundToItsBrowser(t *testing.T) {
 	}
 }
 
-func mustParse(t *testing.T, raw string) *url.URL {
+func mustParse(t testing.TB, raw string) *url.URL {
 	t.Helper()
 	u, err := url.Parse(raw)
 	if err != nil {

@@ -31,7 +31,11 @@ func (s *Server) showConsent(w http.ResponseWriter, r *http.Request, req *author
 		ClientName: c.displayName(), Verified: isDocumentID(c.ID), ClientHost: documentHost(c.ID),
 		LoginTitle: s.cfg.IdentityTitle, Permissions: s.permissions(req.Scopes),
 	}
-	page.RedirectHost, page.ThisComputer, page.PrivateScheme = redirectHost(req.RedirectURI)
+	if req.isDevice() {
+		page.UserCode = showUserCode(req.UserCode)
+	} else {
+		page.RedirectHost, page.ThisComputer, page.PrivateScheme = redirectHost(req.RedirectURI)
+	}
 	if p != nil {
 		form.UserID, page.UserName = p.user.ID, p.user.displayName()
 	}
@@ -40,7 +44,7 @@ func (s *Server) showConsent(w http.ResponseWriter, r *http.Request, req *author
 		s.errorPage(w, r, asError(err))
 		return
 	}
-	page.Form = web.Form{Action: s.cfg.Path + "/consent", Token: token, Targets: append(s.loginTargets(), formTarget(req.RedirectURI))}
+	page.Form = web.Form{Action: s.cfg.Path + "/consent", Token: token, Targets: append(s.loginTargets(), req.targets()...)}
 	s.cfg.Pages.Consent(w, r, page)
 }
 
@@ -107,7 +111,7 @@ func (s *Server) recheckRequest(r *http.Request, req *authorizeRequest) error {
 	if err != nil {
 		return err
 	}
-	known := slices.ContainsFunc(client.RedirectURIs, func(uri string) bool { return matchRedirectURI(uri, req.RedirectURI) })
+	known := req.isDevice() || slices.ContainsFunc(client.RedirectURIs, func(uri string) bool { return matchRedirectURI(uri, req.RedirectURI) })
 	if !known || req.Resource != s.cfg.Endpoint(r) {
 		return ErrInvalidRequest.because(nil, "the request is no longer valid")
 	}
@@ -128,7 +132,7 @@ func (s *Server) consented(w http.ResponseWriter, r *http.Request, form *consent
 	}
 	if p == nil || p.user.ID != form.UserID {
 		// Somebody else than was shown: ask once more.
-		redirect(w, r, s.cfg.Path+"/authorize?"+form.Request.query())
+		redirect(w, r, s.again(form.Request))
 		return
 	}
 	s.consentGiven(r, form.Request, p.user)
@@ -144,7 +148,7 @@ func (s *Server) consentGiven(r *http.Request, req *authorizeRequest, user *User
 // rememberConsent keeps a yes, if the operator wants that. A failure costs a
 // page the next time and nothing now.
 func (s *Server) rememberConsent(r *http.Request, req *authorizeRequest, user *User) {
-	if !s.cfg.RememberConsent {
+	if !s.cfg.RememberConsent || req.isDevice() {
 		return
 	}
 	err := s.cfg.Store.PutConsent(r.Context(), &Consent{

@@ -37,6 +37,10 @@ var (
 	ErrUnavailable          = &Error{Code: "temporarily_unavailable", Status: http.StatusServiceUnavailable}
 	ErrInvalidRedirectURI   = &Error{Code: "invalid_redirect_uri", Status: http.StatusBadRequest}
 	ErrInvalidMetadata      = &Error{Code: "invalid_client_metadata", Status: http.StatusBadRequest}
+	ErrUnauthorizedClient   = &Error{Code: "unauthorized_client", Status: http.StatusBadRequest}
+	ErrAuthorizationPending = &Error{Code: "authorization_pending", Status: http.StatusBadRequest} // RFC 8628 section 3.5
+	ErrSlowDown             = &Error{Code: "slow_down", Status: http.StatusBadRequest}
+	ErrExpiredToken         = &Error{Code: "expired_token", Status: http.StatusBadRequest}
 	ErrTooManyRequests      = &Error{Code: "too_many_requests", Status: http.StatusTooManyRequests}
 )
 

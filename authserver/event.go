@@ -1,5 +1,7 @@
 package authserver
 
+import "slices"
+
 // EventKind is what an [Event] is about.
 type EventKind string
 
@@ -31,8 +33,8 @@ const grantOther = "other"
 // from closed sets and none from a request.
 type Event struct {
 	Kind EventKind
-	// GrantType of an [EventTokens]: authorization_code, refresh_token, or
-	// other.
+	// GrantType of an [EventTokens]: authorization_code, refresh_token,
+	// urn:ietf:params:oauth:grant-type:device_code, or other.
 	GrantType string
 	// Outcome is [OutcomeOK], [OutcomeWrongPassword], or the code of an
 	// [Error], such as invalid_grant.
@@ -46,7 +48,7 @@ func (s *Server) tell(kind EventKind, err error) {
 
 // tellTokens tells of a token request that ended with err, or well.
 func (s *Server) tellTokens(grantType string, err error) {
-	if grantType != grantCode && grantType != grantRefresh {
+	if !slices.Contains(s.grantTypes(), grantType) {
 		grantType = grantOther
 	}
 	s.record(Event{Kind: EventTokens, GrantType: grantType, Outcome: outcomeOf(err)})

@@ -179,9 +179,8 @@ func (i *HostedIdentity) begin(w http.ResponseWriter, r *http.Request, l *Login)
 // show answers with the page that leads to the login and then waits for it. The
 // browser asks again by itself, without a script.
 func (i *HostedIdentity) show(w http.ResponseWriter, r *http.Request, l *Login, a *hostedAttempt) {
-	next := url.Values{"state": {l.ID}, "wait": {""}}
 	l.server.cfg.Pages.Wait(w, r, web.Wait{
 		ClientName: l.ClientName, LoginTitle: i.cfg.Title, LoginURL: a.Page,
-		Next: l.server.cfg.Path + "/login?" + next.Encode(),
+		Next: l.path(url.Values{"wait": {""}}), OtherWays: l.otherWays(),
 	})
 }

@@ -1,9 +1,12 @@
 package authserver
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
+	"net/url"
 	"time"
 )
 
@@ -56,6 +59,29 @@ type Login struct {
 	server  *Server
 	attempt *attempt
 	taken   bool // by this request
+
+	way, wayTitle string // of a [Choice]; empty where there is none
+}
+
+// title names what the person logs in with.
+func (l *Login) title() string { return cmp.Or(l.wayTitle, l.server.cfg.IdentityTitle) }
+
+// path is where the login goes on, below the origin. more are further parameters.
+func (l *Login) path(more url.Values) string {
+	query := url.Values{"state": {l.ID}}
+	if l.way != "" {
+		query.Set(choiceParam, l.way)
+	}
+	maps.Copy(query, more)
+	return l.server.cfg.Path + "/login?" + query.Encode()
+}
+
+// otherWays is the page where the person chooses anew, or empty.
+func (l *Login) otherWays() string {
+	if l.way == "" {
+		return ""
+	}
+	return l.server.loginPath(l.ID)
 }
 
 // Save keeps state until the browser comes back. It writes a cookie, so it goes
@@ -64,6 +90,11 @@ func (l *Login) Save(w http.ResponseWriter, r *http.Request, state any) error {
 	b, err := json.Marshal(state)
 	if err != nil {
 		return err
+	}
+	if l.way != "" {
+		if b, err = json.Marshal(chosen{Way: l.way, State: b}); err != nil {
+			return err
+		}
 	}
 	l.attempt.State = b
 	return l.server.saveAttempt(w, r, l.attempt)

@@ -20,6 +20,10 @@ import (
 // another node may have made a new one.
 const keyReload = 30 * time.Second
 
+// firstKeyReload is the same while no key is known at all: another node may make
+// the first one at any moment.
+const firstKeyReload = time.Second
+
 // keyring holds the keys that access tokens are signed with: ES256, rows of the
 // store, read on first use.
 type keyring struct {
@@ -61,7 +65,11 @@ func (k *keyring) byID(ctx context.Context, id string) (*ecdsa.PublicKey, error)
 	if key := k.find(id); key != nil {
 		return key, nil
 	}
-	if !k.readAt.IsZero() && k.now().Sub(k.readAt) < keyReload {
+	wait := keyReload
+	if len(k.keys) == 0 {
+		wait = firstKeyReload
+	}
+	if !k.readAt.IsZero() && k.now().Sub(k.readAt) < wait {
 		return nil, nil
 	}
 	if err := k.read(ctx); err != nil {

@@ -123,7 +123,7 @@ func (s *Server) loggedIn(w http.ResponseWriter, r *http.Request, l *Login, p *P
 		err = s.keepLogin(ctx, user.ID, p)
 	}
 	if err == nil {
-		err = s.startSession(w, r, user)
+		err = s.startSession(w, r, user, l.title())
 	}
 	s.tell(EventLogin, err)
 	if err != nil {
@@ -139,6 +139,6 @@ func (s *Server) loggedIn(w http.ResponseWriter, r *http.Request, l *Login, p *P
 		s.consentGiven(r, a.Request, user)
 		s.giveCode(w, r, a.Request, user)
 	default:
-		redirect(w, r, s.cfg.Path+"/authorize?"+a.Request.query())
+		redirect(w, r, s.again(a.Request))
 	}
 }

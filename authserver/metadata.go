@@ -12,6 +12,7 @@ type serverMetadata struct {
 	AuthorizationEndpoint string   `json:"authorization_endpoint"`
 	TokenEndpoint         string   `json:"token_endpoint"`
 	RegistrationEndpoint  string   `json:"registration_endpoint,omitempty"`
+	DeviceEndpoint        string   `json:"device_authorization_endpoint,omitempty"` // RFC 8628 section 4
 	RevocationEndpoint    string   `json:"revocation_endpoint"`
 	JWKSURI               string   `json:"jwks_uri"`
 	ScopesSupported       []string `json:"scopes_supported"`
@@ -45,7 +46,7 @@ func (s *Server) ServeServerMetadata(w http.ResponseWriter, r *http.Request) {
 			ScopesSupported:       append(s.scopeNames(), ScopeOfflineAccess),
 			ResponseTypes:         []string{"code"},
 			ResponseModes:         []string{"query"},
-			GrantTypes:            []string{grantCode, grantRefresh},
+			GrantTypes:            s.grantTypes(),
 			TokenAuthMethods:      authMethods(),
 			RevocationAuthMethods: authMethods(),
 			CodeChallengeMethods:  []string{"S256"},
@@ -59,6 +60,9 @@ func (s *Server) ServeServerMetadata(w http.ResponseWriter, r *http.Request) {
 		}
 		if !s.cfg.Registration.Off {
 			m.RegistrationEndpoint = issuer + "/register"
+		}
+		if s.cfg.DeviceAuthorization {
+			m.DeviceEndpoint = issuer + "/device_authorization"
 		}
 		s.writeMetadata(w, m)
 	})(w, r)

@@ -149,10 +149,9 @@ func (l *Login) showPasswordForm(w http.ResponseWriter, r *http.Request, status 
 	if err != nil {
 		return err
 	}
-	form := web.Form{Action: s.loginPath(l.ID), Token: token}
-	if req := l.attempt.Request; req != nil {
-		form.Targets = []string{formTarget(req.RedirectURI)}
-	}
-	s.cfg.Pages.Login(w, r, status, web.Login{ClientName: l.ClientName, UserName: name, Error: problem, Form: form})
+	form := web.Form{Action: l.path(nil), Token: token, Targets: l.attempt.Request.targets()}
+	s.cfg.Pages.Login(w, r, status, web.Login{
+		ClientName: l.ClientName, UserName: name, Error: problem, OtherWays: l.otherWays(), Form: form,
+	})
 	return nil
 }

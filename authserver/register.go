@@ -157,7 +157,7 @@ func (s *Server) readRegistration(w http.ResponseWriter, r *http.Request) (*clie
 // of RFC 7591 section 2, and replaces what this server does not have. One bad
 // redirect URI spoils the whole registration.
 func (s *Server) normalizeMetadata(m *clientMetadata) error {
-	if len(m.RedirectURIs) == 0 || len(m.RedirectURIs) > maxRedirectURIs {
+	if len(m.RedirectURIs) == 0 && !s.isDeviceAlone(m) || len(m.RedirectURIs) > maxRedirectURIs {
 		return ErrInvalidRedirectURI.because(nil, "want 1 to %d redirect_uris", maxRedirectURIs)
 	}
 	for _, uri := range m.RedirectURIs {
@@ -172,17 +172,8 @@ func (s *Server) normalizeMetadata(m *clientMetadata) error {
 	default:
 		return ErrInvalidMetadata.because(nil, "token_endpoint_auth_method must be none, client_secret_basic or client_secret_post")
 	}
-	if len(m.ResponseTypes) > 0 && !slices.Contains(m.ResponseTypes, "code") {
-		return ErrInvalidMetadata.because(nil, "response_types must have code")
-	}
-	m.ResponseTypes = []string{"code"}
-	if len(m.GrantTypes) > 0 && !slices.Contains(m.GrantTypes, grantCode) {
-		return ErrInvalidMetadata.because(nil, "grant_types must have authorization_code")
-	}
-	if len(m.GrantTypes) == 0 || slices.Contains(m.GrantTypes, grantRefresh) {
-		m.GrantTypes = []string{grantCode, grantRefresh}
-	} else {
-		m.GrantTypes = []string{grantCode}
+	if err := s.normalizeGrants(m); err != nil {
+		return err
 	}
 	m.ClientName = cleanName(m.ClientName)
 	if !isWebURL(m.ClientURI) {
@@ -190,6 +181,36 @@ func (s *Server) normalizeMetadata(m *clientMetadata) error {
 	}
 	m.Scope = strings.Join(s.knownScopes(m.Scope), " ")
 	return nil
+}
+
+// normalizeGrants keeps the grant types that this server has.
+func (s *Server) normalizeGrants(m *clientMetadata) error {
+	device := s.cfg.DeviceAuthorization && slices.Contains(m.GrantTypes, grantDevice)
+	refresh := len(m.GrantTypes) == 0 || slices.Contains(m.GrantTypes, grantRefresh)
+	if s.isDeviceAlone(m) {
+		m.GrantTypes, m.ResponseTypes = nil, []string{}
+	} else {
+		if len(m.ResponseTypes) > 0 && !slices.Contains(m.ResponseTypes, "code") {
+			return ErrInvalidMetadata.because(nil, "response_types must have code")
+		}
+		if len(m.GrantTypes) > 0 && !slices.Contains(m.GrantTypes, grantCode) {
+			return ErrInvalidMetadata.because(nil, "grant_types must have authorization_code")
+		}
+		m.GrantTypes, m.ResponseTypes = []string{grantCode}, []string{"code"}
+	}
+	if refresh {
+		m.GrantTypes = append(m.GrantTypes, grantRefresh)
+	}
+	if device {
+		m.GrantTypes = append(m.GrantTypes, grantDevice)
+	}
+	return nil
+}
+
+// isDeviceAlone says that a client asks for tokens by the device grant only, and so
+// has no redirect URI.
+func (s *Server) isDeviceAlone(m *clientMetadata) bool {
+	return s.cfg.DeviceAuthorization && slices.Contains(m.GrantTypes, grantDevice) && !slices.Contains(m.GrantTypes, grantCode)
 }
 
 func (s *Server) register(r *http.Request, meta *clientMetadata) (*registration, error) {

@@ -103,6 +103,11 @@ type Config struct {
 	// same client, redirect URI and scopes.
 	RememberConsent bool
 
+	// DeviceAuthorization lets programs without a browser ask for tokens that
+	// somebody allows at another device (RFC 8628). Default: off, because a
+	// person can be talked into letting in a device that is not theirs.
+	DeviceAuthorization bool
+
 	// Record is told of each [Event]. It must not block. Optional.
 	Record func(Event)
 	// Logger; nil means none.
@@ -138,6 +143,8 @@ type Sealer interface {
 // Pages renders the pages that people see; [web.Pages] does.
 type Pages interface {
 	Consent(w http.ResponseWriter, r *http.Request, p web.Consent)
+	Device(w http.ResponseWriter, r *http.Request, status int, page web.Device)
+	Choice(w http.ResponseWriter, r *http.Request, page web.Choice)
 	Login(w http.ResponseWriter, r *http.Request, status int, p web.Login)
 	Wait(w http.ResponseWriter, r *http.Request, p web.Wait)
 	Message(w http.ResponseWriter, r *http.Request, p web.Message)
@@ -153,6 +160,9 @@ type Server struct {
 	forgets   atomic.Uint64 // how often verifications were forgotten
 	registers *limiter
 	documents *documents
+
+	deviceBegins, deviceGuesses *limiter
+	polls                       *lru.Cache[string, poll]
 	// renewalFailures is until when no renewal of a person's identity token is
 	// tried.
 	renewalFailures *lru.Cache[string, time.Time]
@@ -175,11 +185,19 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the cache of failed renewals: %w", err)
 	}
+	polls, err := lru.New[string, poll](maxPolls)
+	if err != nil {
+		return nil, fmt.Errorf("making the cache of polls: %w", err)
+	}
 	s := &Server{
 		cfg:       cfg,
 		log:       cfg.Logger,
 		verified:  verified,
 		registers: newLimiter(cfg.Registration.Rate, cfg.Registration.Window),
+
+		deviceBegins:  newLimiter(deviceBegins, deviceWindow),
+		deviceGuesses: newLimiter(deviceGuesses, deviceWindow),
+		polls:         polls,
 
 		renewalFailures: failures,
 	}
@@ -257,7 +275,7 @@ func (c *Config) completeLifetimes() error {
 
 // Routes returns the handlers by path below the endpoint's own.
 func (s *Server) Routes() map[string]http.HandlerFunc {
-	return map[string]http.HandlerFunc{
+	routes := map[string]http.HandlerFunc{
 		"/authorize":      s.serveAuthorize,
 		"/consent":        s.serveConsent,
 		"/login":          s.serveLogin,
@@ -268,4 +286,9 @@ func (s *Server) Routes() map[string]http.HandlerFunc {
 		"/revoke":         s.crossOrigin("POST", s.serveRevoke),
 		"/jwks.json":      s.crossOrigin("GET", s.serveJWKS),
 	}
+	if s.cfg.DeviceAuthorization {
+		routes["/device"] = s.serveDevice
+		routes["/device_authorization"] = s.crossOrigin("POST", s.serveDeviceAuthorization)
+	}
+	return routes
 }

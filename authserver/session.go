@@ -69,8 +69,9 @@ func (s *Server) person(w http.ResponseWriter, r *http.Request) (*person, error)
 	return &person{session, user}, nil
 }
 
-// startSession logs a person in in this browser, in place of whoever was.
-func (s *Server) startSession(w http.ResponseWriter, r *http.Request, user *User) error {
+// startSession logs a person in in this browser, in place of whoever was. identity
+// names what they logged in with.
+func (s *Server) startSession(w http.ResponseWriter, r *http.Request, user *User, identity string) error {
 	if old := s.cookie(r, ""); old != "" {
 		if err := s.cfg.Store.DeleteSession(r.Context(), hashOf(old)); err != nil {
 			return err
@@ -78,7 +79,7 @@ func (s *Server) startSession(w http.ResponseWriter, r *http.Request, user *User
 	}
 	value, now := randomSecret(), s.cfg.Now()
 	err := s.cfg.Store.AddSession(r.Context(), &Session{
-		Hash: hashOf(value), UserID: user.ID, Identity: s.cfg.IdentityTitle,
+		Hash: hashOf(value), UserID: user.ID, Identity: identity,
 		CreatedAt: now, ExpiresAt: now.Add(s.cfg.SessionIdle),
 	})
 	if err != nil {

@@ -15,6 +15,7 @@ type Store interface {
 	PersonStore
 	IdentityTokenStore
 	GrantStore
+	DeviceStore
 	KeyStore
 	OnceStore
 }

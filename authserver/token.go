@@ -27,6 +27,15 @@ type tokens struct {
 	Scope        string `json:"scope"`
 }
 
+// grantTypes are those that this server has.
+func (s *Server) grantTypes() []string {
+	types := []string{grantCode, grantRefresh}
+	if s.cfg.DeviceAuthorization {
+		types = append(types, grantDevice)
+	}
+	return types
+}
+
 // serveToken parses a token request once and gives it to its grant type (RFC
 // 6749 section 3.2).
 func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
@@ -56,15 +65,19 @@ func (s *Server) grant(w http.ResponseWriter, r *http.Request, form url.Values) 
 		return s.redeemCode(r, client, form)
 	case grantRefresh:
 		return s.refreshAuthenticated(w, r, form)
+	case grantDevice:
+		if s.cfg.DeviceAuthorization {
+			return s.redeemDevice(w, r, form)
+		}
 	}
-	return nil, ErrUnsupportedGrantType.because(nil, "grant_type must be authorization_code or refresh_token")
+	return nil, ErrUnsupportedGrantType.because(nil, "grant_type must be %s", strings.Join(s.grantTypes(), " or "))
 }
 
 // redeemCode gives tokens for an authorization code (RFC 6749 section 4.1.3).
 // Whatever fails before the code is taken leaves it good: a client that
 // authenticates wrongly once may try again.
 func (s *Server) redeemCode(r *http.Request, client *Client, form url.Values) (*tokens, error) {
-	ctx, now := r.Context(), s.cfg.Now()
+	ctx := r.Context()
 	code := form.Get("code")
 	if code == "" {
 		return nil, ErrInvalidRequest.because(nil, "code is missing")
@@ -72,7 +85,7 @@ func (s *Server) redeemCode(r *http.Request, client *Client, form url.Values) (*
 	if form.Get("code_verifier") == "" {
 		return nil, ErrInvalidRequest.because(nil, "code_verifier is missing")
 	}
-	c, err := s.cfg.Store.Code(ctx, hashOf(code), now)
+	c, err := s.cfg.Store.Code(ctx, hashOf(code), s.cfg.Now())
 	if errors.Is(err, ErrNotFound) {
 		return nil, ErrInvalidGrant.because(nil, "the code is unknown or has expired")
 	}
@@ -82,13 +95,19 @@ func (s *Server) redeemCode(r *http.Request, client *Client, form url.Values) (*
 	if err := s.checkCode(r, client, c, form); err != nil {
 		return nil, err
 	}
+	return s.giveTokens(ctx, client, c)
+}
 
+// giveTokens makes the family that a code gives, and takes the code.
+func (s *Server) giveTokens(ctx context.Context, client *Client, c *Code) (*tokens, error) {
+	now := s.cfg.Now()
 	family := &Family{
 		ID: c.FamilyID, UserID: c.UserID, ClientID: c.ClientID, Resource: c.Resource, Scopes: c.Scopes,
 		CreatedAt: now, ExpiresAt: now.Add(s.cfg.AccessTokenLifetime + clockSkew), Generation: 1,
 	}
 	refresh := ""
 	if client.mayRefresh() {
+		var err error
 		if refresh, err = s.newRefreshToken(family.ID); err != nil {
 			return nil, err
 		}

@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/google/go-cmp v0.7.0
 	golang.org/x/net v0.61.0
+	golang.org/x/oauth2 v0.37.0
 )
 
 require (

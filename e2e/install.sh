@@ -3,7 +3,7 @@
 # provider, pinned, into the folder $E2E_WORK (default: .work/e2e in the
 # checkout). Does nothing when they are there already. Needs python3 with venv; Node.js comes with it. With the
 # argument table it installs the further clients of ./clientmatrix, too, with
-# browser what ./webbrowser needs.
+# browser what ./webbrowser needs, with nodes PostgreSQL for ./nodes.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -87,6 +87,9 @@ if [[ ${1:-} == table ]]; then
 	install_npm clientmatrix/npm cli
 	install_python clientmatrix/fastmcp/fastmcp3.txt fastmcp3
 	install_python clientmatrix/fastmcp/fastmcp4.txt fastmcp4
+fi
+if [[ ${1:-} == nodes ]] && ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; then
+	have initdb postgresql
 fi
 if [[ ${1:-} == browser ]]; then
 	[[ -n ${E2E_CHROMIUM:-} ]] || have chromium chromium

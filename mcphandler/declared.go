@@ -25,6 +25,10 @@ type Need struct {
 	Constraints                         []string
 	VaultRule                           *VaultRule
 
+	// Identity is a statement of who calls that the request carries; nil for
+	// none. It needs no provider.
+	Identity *SignedIdentity
+
 	// Tool is who needs it, Arguments with what: together with the caller they
 	// tell a call that is repeated.
 	Tool      string
@@ -60,6 +64,11 @@ type DeclaredConfig struct {
 	Scopes []string `json:"scopes,omitempty"`
 
 	GrantConfig
+
+	// Tell the service who calls, by a signed statement that it can check. It
+	// goes to the host of the request alone, by https (loopback excepted). Default:
+	// it is told nothing.
+	SignedIdentity *SignedIdentity `json:"signed_identity,omitempty"`
 
 	// The tool's arguments, in order. Excludes `input_schema`.
 	Inputs []Input `json:"inputs,omitempty"`

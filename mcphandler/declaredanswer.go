@@ -7,7 +7,6 @@ import (
 	"errors"
 	"net/http"
 	"strings"
-	"unicode/utf8"
 )
 
 // unexpectedForm is what the model is told when an answer is not what the
@@ -112,21 +111,3 @@ func (d *Declared) answerValue(value json.RawMessage) (*Result, error) {
 func (d *Declared) tooLong() *Result {
 	return ErrorResult("the service's answer is longer than %d bytes, which is the most this tool reads; ask for less", d.maxResponse)
 }
-
-// compactJSON removes blanks from a JSON value. The order of members and the
-// text of numbers stay; bytes that are not UTF-8 are replaced.
-func compactJSON(body []byte) (json.RawMessage, error) {
-	body = trimBOM(body)
-	if !utf8.Valid(body) {
-		body = bytes.ToValidUTF8(body, []byte("\ufffd"))
-	}
-	var b bytes.Buffer
-	if err := json.Compact(&b, body); err != nil {
-		return nil, err
-	}
-	return b.Bytes(), nil
-}
-
-// trimBOM removes the byte order mark that some services begin JSON with
-// (RFC 8259 section 8.1 lets a reader ignore it).
-func trimBOM(body []byte) []byte { return bytes.TrimPrefix(body, []byte("\ufeff")) }

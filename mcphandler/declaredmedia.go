@@ -3,7 +3,6 @@ package mcphandler
 import (
 	"bytes"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"io"
 	"mime"
@@ -28,7 +27,7 @@ func mediaOf(header http.Header, body []byte) mediaType {
 	switch {
 	case name != "":
 		return mediaType{shorten(name, 100), params["charset"]}
-	case json.Valid(body):
+	case validJSON(body):
 		return mediaType{name: "application/json"}
 	case utf8.Valid(body) && !bytes.ContainsRune(body, 0):
 		return mediaType{name: "text/plain"}

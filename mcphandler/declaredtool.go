@@ -67,7 +67,7 @@ func newDeclared(cfg *DeclaredConfig, up Upstream, opts DeclaredOptions) (*Decla
 	d := &Declared{
 		need: Need{
 			Provider: cfg.Provider, Scopes: cfg.Scopes, Label: cfg.Label, Agent: cfg.Agent, Mode: cfg.Mode,
-			Constraints: cfg.Constraints, VaultRule: cfg.VaultRule, Tool: cfg.Name,
+			Constraints: cfg.Constraints, VaultRule: cfg.VaultRule, Identity: cfg.SignedIdentity, Tool: cfg.Name,
 		},
 		upstream: up,
 		timeout:  cfg.Timeout, maxResponse: cfg.MaxResponse,
@@ -119,6 +119,9 @@ func (d *Declared) compile(cfg *DeclaredConfig, expand func(string) (string, err
 	if d.request, err = words.compileRequest(cfg.Request, cfg.Provider != ""); err != nil {
 		return fmt.Errorf("request: %w", err)
 	}
+	if cfg.SignedIdentity != nil && !d.request.url.secure() {
+		return errors.New("request: url: the request says who calls (signed_identity); accepted is https, or http to a loopback host")
+	}
 	return nil
 }
 
@@ -160,6 +163,9 @@ func (cfg *DeclaredConfig) check() error {
 		return fmt.Errorf("timeout %s: accepted are durations up to %s", cfg.Timeout, maxTimeout)
 	case cfg.MaxResponse < 0 || cfg.MaxResponse > maxMaxResponse:
 		return fmt.Errorf("max_response %d: accepted are 1 to %d bytes", cfg.MaxResponse, maxMaxResponse)
+	}
+	if err := cfg.SignedIdentity.check(cfg); err != nil {
+		return err
 	}
 	return cfg.GrantConfig.check(cfg.Provider)
 }

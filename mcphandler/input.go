@@ -177,24 +177,26 @@ func (in *inputs) arguments(raw json.RawMessage) (map[string]templateValue, erro
 	if !utf8.Valid(raw) {
 		return nil, &ArgumentsError{Message: "not valid UTF-8"}
 	}
-	var given map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &given); err != nil || given == nil {
+	if !validJSON(raw) || !isObject(raw) {
 		return nil, &ArgumentsError{Message: "must be a JSON object"}
 	}
-	for name, fallback := range in.defaults {
-		if _, ok := given[name]; !ok {
-			given[name] = fallback
+	values, decoded := make(map[string]templateValue), make(map[string]any)
+	given := membersOf(raw)
+	for given.next() {
+		if err := addArgument(values, decoded, string(given.name), given.value); err != nil {
+			return nil, err
 		}
 	}
-	values := make(map[string]templateValue, len(given))
-	decoded := make(map[string]any, len(given))
-	for name, text := range given {
-		v, err := decodeJSON(text)
-		if err != nil {
-			return nil, &ArgumentsError{Message: fmt.Sprintf("%s: %v", shorten(name, 100), err)}
+	if given.repeated {
+		return nil, &ArgumentsError{Message: shorten(string(given.name), 100) + ": stands there twice"}
+	}
+	for name, fallback := range in.defaults {
+		if _, ok := values[name]; ok {
+			continue
 		}
-		decoded[name] = v
-		values[name] = templateValue{v, text}
+		if err := addArgument(values, decoded, name, fallback); err != nil {
+			return nil, err
+		}
 	}
 	if places := in.schema.check(decoded); places != nil {
 		return nil, &ArgumentsError{Message: in.explain(places)}
@@ -207,6 +209,16 @@ func (in *inputs) arguments(raw json.RawMessage) (map[string]templateValue, erro
 		values[name] = canonical
 	}
 	return values, nil
+}
+
+func addArgument(values map[string]templateValue, decoded map[string]any, name string, text json.RawMessage) error {
+	v, err := decodeValue(text)
+	if err != nil {
+		return &ArgumentsError{Message: fmt.Sprintf("%s: %v", shorten(name, 100), err)}
+	}
+	decoded[name] = v
+	values[name] = templateValue{v, text}
+	return nil
 }
 
 // explain lists the failing places for the model, and what the tool takes.

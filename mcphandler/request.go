@@ -130,10 +130,11 @@ func (v *vocabulary) checkHeader(header pairTemplate, hasProvider bool, cfg *Req
 	if !httpguts.ValidHeaderFieldName(header.name) {
 		return errors.New("the name is not valid; accepted are letters, digits and -")
 	}
-	switch name := http.CanonicalHeaderKey(header.name); name {
-	case "Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Trailer",
-		"Transfer-Encoding", "Upgrade", "Host", "Content-Length", "Accept-Encoding", "Expect":
+	name := http.CanonicalHeaderKey(header.name)
+	if ownedByTransport(name) {
 		return errors.New("this field is set by the transport and not accepted")
+	}
+	switch name {
 	case "Cookie":
 		return errors.New("cookies are not accepted")
 	case "Content-Type":
@@ -158,4 +159,15 @@ func (v *vocabulary) checkHeader(header pairTemplate, hasProvider bool, cfg *Req
 		}
 	}
 	return nil
+}
+
+// ownedByTransport reports whether a header field, by its canonical name, is the
+// transport's to set.
+func ownedByTransport(name string) bool {
+	switch name {
+	case "Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Trailer",
+		"Transfer-Encoding", "Upgrade", "Host", "Content-Length", "Accept-Encoding", "Expect":
+		return true
+	}
+	return false
 }

@@ -35,10 +35,10 @@ func (r *requestTemplate) build(ctx context.Context, values *templateValues) (*h
 		return nil, &ToolError{Message: "the request could not be built", Cause: err}
 	}
 	req.URL, req.Host = target, target.Host
-	req.Header.Set("User-Agent", userAgent)
-	req.Header.Set("Accept", "application/json")
+	fields := []string{userAgent, mediaJSON, r.contentType} // in one piece, for each call has them
+	req.Header["User-Agent"], req.Header["Accept"] = fields[0:1:1], fields[1:2:2]
 	if body != nil {
-		req.Header.Set("Content-Type", r.contentType)
+		req.Header["Content-Type"] = fields[2:3:3]
 	}
 	return req, r.setHeaders(req.Header, values)
 }

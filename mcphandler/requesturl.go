@@ -80,6 +80,12 @@ func (u *urlTemplate) setAuthority(text string, secure bool) error {
 	return nil
 }
 
+// secure reports whether what a request carries is seen by nobody on its way.
+func (u *urlTemplate) secure() bool {
+	host := url.URL{Host: u.host}
+	return u.scheme == "https" || isLoopbackName(host.Hostname())
+}
+
 // isLoopbackName reports whether host is localhost or a loopback address.
 func isLoopbackName(host string) bool {
 	if strings.EqualFold(host, "localhost") {

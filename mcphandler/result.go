@@ -13,11 +13,11 @@ func (h *Handler) encodeResult(c *call, r *Result) (answer, error) {
 	if len(content) == 0 {
 		content = json.RawMessage("[]")
 	}
-	if !isArray(content) || !json.Valid(content) {
+	if !isArray(content) || !validJSON(content) {
 		return answer{}, errors.New("the content of the result is not a JSON array")
 	}
 	structured := r.StructuredContent
-	if len(structured) > 0 && !json.Valid(structured) {
+	if len(structured) > 0 && !validJSON(structured) {
 		return answer{}, errors.New("the structured content of the result is not JSON")
 	}
 	b := openResult(c.msg.id, len(content)+len(structured)+len(h.answers.callEnd)+64)

@@ -208,6 +208,19 @@ func decodeJSON(doc []byte) (any, error) {
 	return v, checkNumbers(v)
 }
 
+// decodeValue is decodeJSON for what is known to be one JSON value without blanks
+// around it. Most arguments are a string or a number, for which a decoder of
+// their own takes longer than all else that is done with them.
+func decodeValue(text json.RawMessage) (any, error) {
+	switch c := text[0]; {
+	case c == '"':
+		return decodeString(text), nil
+	case c == '-' || '0' <= c && c <= '9':
+		return json.Number(text), checkNumber(string(text))
+	}
+	return decodeJSON(text)
+}
+
 // checkNumbers returns an error if a number in v is out of bounds.
 func checkNumbers(v any) error {
 	switch v := v.(type) {

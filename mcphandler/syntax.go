@@ -22,7 +22,7 @@ func checkJSON(body []byte, maxDepth int) *failure {
 			message: "the body nests deeper than " + strconv.Itoa(maxDepth),
 		}
 	}
-	if !utf8.Valid(body) || !json.Valid(body) {
+	if !utf8.Valid(body) || !validJSON(body) {
 		return &failure{status: http.StatusBadRequest, code: codeParse, message: "the body is not JSON"}
 	}
 	return nil

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+
+	"github.com/tidwall/gjson"
 )
 
 // Tool is something that a client can call. Implementations are safe for
@@ -105,15 +107,12 @@ func ErrorResult(format string, args ...any) *Result {
 	return &Result{Content: textContent(fmt.Sprintf(format, args...)), IsError: true}
 }
 
+// textContent is the content of a result that is one text.
 func textContent(text string) json.RawMessage {
-	block, err := json.Marshal([]struct {
-		Type string `json:"type"`
-		Text string `json:"text"`
-	}{{"text", text}})
-	if err != nil { // a string always marshals
-		panic(err)
-	}
-	return block
+	const open, end = `[{"type":"text","text":`, "}]"
+	b := make([]byte, 0, len(open)+len(text)+len(text)/8+len(end)+2) // most texts are JSON, whose quotes are escaped
+	b = gjson.AppendJSONString(append(b, open...), text)
+	return append(b, end...)
 }
 
 // ToolError is a failure of a tool that the model is told about: Message goes

@@ -92,6 +92,7 @@ func (s *AuditSpool) Write(ctx context.Context, w alter.AuditWrite) error {
 func (s *AuditSpool) Take(ctx context.Context, now, until time.Time, limit int) ([]alter.AuditRow, error) {
 	var rows []alter.AuditRow
 	err := s.r.db.write(ctx, func(ctx context.Context, t *tx) error {
+		rows = rows[:0]
 		return t.each(ctx, func(row scanner) error {
 			var id string
 			r := alter.AuditRow{Lease: until}
@@ -198,6 +199,7 @@ func (db *DB) sweepAudit(ctx context.Context, before time.Time) error {
 func (db *DB) sweepAuditBatch(ctx context.Context, before time.Time) (int64, error) {
 	var n int64
 	err := db.write(ctx, func(ctx context.Context, t *tx) error {
+		n = 0
 		changes := map[[2]string]*auditChange{}
 		err := t.each(ctx, func(row scanner) error {
 			var realm, scope string

@@ -20,18 +20,27 @@ const (
 
 // AddCode implements authserver.GrantStore.
 func (r *Realm) AddCode(ctx context.Context, c *authserver.Code) error {
-	scopes, err := encodeList(c.Scopes)
+	args, err := r.codeArgs(c)
 	if err != nil {
 		return err
 	}
 	return r.db.write(ctx, func(ctx context.Context, t *tx) error {
-		_, err := t.exec(ctx, insertCode, r.name, c.Hash, c.FamilyID, c.ClientID, c.UserID, c.RedirectURI,
-			c.CodeChallenge, c.Resource, scopes, millis(c.ExpiresAt))
-		if err != nil {
+		if _, err := t.exec(ctx, insertCode, args...); err != nil {
 			return fmt.Errorf("storing code: %w", err)
 		}
 		return nil
 	})
+}
+
+// codeArgs returns the arguments of insertCode.
+func (r *Realm) codeArgs(c *authserver.Code) ([]any, error) {
+	scopes, err := encodeList(c.Scopes)
+	if err != nil {
+		return nil, err
+	}
+	return []any{
+		r.name, c.Hash, c.FamilyID, c.ClientID, c.UserID, c.RedirectURI, c.CodeChallenge, c.Resource, scopes, millis(c.ExpiresAt),
+	}, nil
 }
 
 // Code implements authserver.GrantStore.

@@ -9,6 +9,16 @@ import (
 	"sync"
 )
 
+// queries runs the queries of this package on a database, or in a transaction.
+type queries interface {
+	// row runs a query for one row.
+	row(ctx context.Context, query string, args ...any) row
+	// each runs a query and calls scan for each row.
+	each(ctx context.Context, scan func(scanner) error, query string, args ...any) error
+	// exec runs a statement and returns how many rows it changed.
+	exec(ctx context.Context, query string, args ...any) (int64, error)
+}
+
 // preparer is a database or one connection of it.
 type preparer interface {
 	PrepareContext(ctx context.Context, query string) (*sql.Stmt, error)
@@ -83,6 +93,9 @@ func (s *statements) begin(ctx context.Context, query string) (context.Context, 
 type row struct {
 	row *sql.Row
 	err error
+	// done ends the query, and may give another error; nil: nothing is to be
+	// ended.
+	done func(err error) error
 }
 
 // Scan is like [sql.Row.Scan].
@@ -90,10 +103,14 @@ func (r row) Scan(dest ...any) error {
 	if r.err != nil {
 		return r.err
 	}
-	return r.row.Scan(dest...)
+	err := r.row.Scan(dest...)
+	if r.done != nil {
+		return r.done(err)
+	}
+	return err
 }
 
-// row runs a query for one row.
+// row implements queries.
 func (s *statements) row(ctx context.Context, query string, args ...any) row {
 	ctx, st, err := s.begin(ctx, query)
 	if err != nil {
@@ -102,7 +119,7 @@ func (s *statements) row(ctx context.Context, query string, args ...any) row {
 	return row{row: st.QueryRowContext(ctx, args...)}
 }
 
-// each runs a query and calls scan for each row.
+// each implements queries.
 func (s *statements) each(ctx context.Context, scan func(scanner) error, query string, args ...any) error {
 	ctx, st, err := s.begin(ctx, query)
 	if err != nil {
@@ -121,7 +138,7 @@ func (s *statements) each(ctx context.Context, scan func(scanner) error, query s
 	return rows.Err()
 }
 
-// exec runs a statement and returns how many rows it changed.
+// exec implements queries.
 func (s *statements) exec(ctx context.Context, query string, args ...any) (int64, error) {
 	ctx, st, err := s.begin(ctx, query)
 	if err != nil {

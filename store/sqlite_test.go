@@ -188,7 +188,7 @@ func TestMigrationFromTheFirstSchema(t *testing.T) {
 // the rows that it knew.
 func backToFirstSchema(t *testing.T, path string) {
 	t.Helper()
-	editFile(t, path, `DROP TABLE audit_spool; DROP TABLE audit_usage; DROP TABLE identity_tokens; DROP TABLE approvals;
+	editFile(t, path, `DROP TABLE audit_spool; DROP TABLE audit_usage; DROP TABLE identity_tokens; DROP TABLE approvals; DROP TABLE devices;
 		DELETE FROM `+migrationTable+` WHERE version_id > 1`)
 }
 

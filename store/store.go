@@ -37,6 +37,9 @@ var (
 	// ErrBroken: the file is not a whole SQLite database.
 	ErrBroken = errors.New("the database file is damaged; " +
 		"bring back a copy, or move it away, with its -wal, to begin with an empty one")
+	// ErrUnavailable: the database does not answer at the moment. Of a write that
+	// gives it, nobody knows whether it is kept.
+	ErrUnavailable = errors.New("the database does not answer")
 	// ErrClosed: the database was closed before.
 	ErrClosed = errors.New("database is closed")
 )
@@ -73,7 +76,10 @@ type DB struct {
 
 	fingerprint string // of the current key
 
-	reads  *statements
+	// shared: other processes may have the database open, too.
+	shared bool
+
+	reads  queries
 	writer *writer
 	grants recent[grantKey, *local.Grant]
 	alive  recent[sessionKey, struct{}] // legacy sessions that were not ended

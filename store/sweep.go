@@ -47,8 +47,8 @@ const (
 		(SELECT realm, user_id FROM families WHERE revoked_at = 0 AND expires_at > $1) LIMIT $2)`
 )
 
-// Sweep removes, in all realms, what is of no more use at now: codes an hour
-// after their end, browser sessions, taken ids, ended MCP sessions and approvals at
+// Sweep removes, in all realms, what is of no more use at now: codes and
+// devices an hour after their end, browser sessions, taken ids, ended MCP sessions and approvals at
 // their end, families 48 hours after they expired or were revoked, identity tokens when
 // they are an hour old and their person's last family expired an hour ago or was
 // revoked, audit records that the vault has not taken within 7 days. It stops at
@@ -64,6 +64,7 @@ func (db *DB) Sweep(ctx context.Context, now time.Time) error {
 		{"ended sessions", sweepEnded, now},
 		{"families", sweepFamilies, now},
 		{"approvals", sweepApprovals, now},
+		{"devices", sweepDevices, now.Add(-codeRest)},
 		{"deleted grants", sweepGrants, now.Add(-deletedRest)},
 		{"identity tokens", sweepIdentityTokens, now.Add(-identityRest)},
 	} {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"runtime"
 	"sync/atomic"
 )
@@ -14,7 +15,7 @@ import (
 const maxBatch = 256
 
 // tx is the transaction in which a write runs.
-type tx struct{ *statements }
+type tx struct{ queries }
 
 // States of a request.
 const (
@@ -40,25 +41,32 @@ type writer struct {
 	begin string // statement that begins a transaction
 	queue chan *request
 	ended chan struct{}
+	// transact runs a batch in one transaction. Its error means that nothing of
+	// the batch is kept, or that nobody knows.
+	transact func(ctx context.Context, batch []*request) error
+	closers  []io.Closer
 
 	commits atomic.Int64 // transactions that were committed
 }
 
 // newWriter starts a writer on conn, which it owns from then on.
 func newWriter(conn *sql.Conn, begin string, rebind func(string) string) *writer {
-	w := &writer{
-		conn:  conn,
-		tx:    &tx{&statements{on: conn, rebind: rebind}},
-		begin: begin,
-		queue: make(chan *request, maxBatch),
-		ended: make(chan struct{}),
-	}
+	prepared := &statements{on: conn, rebind: rebind}
+	w := &writer{conn: conn, tx: &tx{prepared}, begin: begin, closers: []io.Closer{prepared, conn}}
+	w.transact = w.transaction
+	return w.start()
+}
+
+// start begins to take writes.
+func (w *writer) start() *writer {
+	w.queue, w.ended = make(chan *request, maxBatch), make(chan struct{})
 	go w.loop()
 	return w
 }
 
 // do queues a write and waits for its end. A write that has not begun when ctx
-// ends is dropped.
+// ends is dropped. run may be called twice, when the first transaction was undone
+// for another's sake: what it leaves behind is to be that of its last call.
 func (w *writer) do(ctx context.Context, run func(ctx context.Context, t *tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -87,7 +95,11 @@ func (w *writer) do(ctx context.Context, run func(ctx context.Context, t *tx) er
 func (w *writer) Close() error {
 	close(w.queue)
 	<-w.ended
-	return errors.Join(w.tx.Close(), w.conn.Close())
+	var errs []error
+	for _, c := range w.closers {
+		errs = append(errs, c.Close())
+	}
+	return errors.Join(errs...)
 }
 
 func (w *writer) loop() {
@@ -133,7 +145,7 @@ func (w *writer) collect(batch []*request) []*request {
 func (w *writer) run(batch []*request) {
 	// Those who asked may leave; a write that is begun is finished.
 	ctx := context.Background()
-	if err := w.transaction(ctx, batch); err != nil {
+	if err := w.transact(ctx, batch); err != nil {
 		for _, r := range batch {
 			r.err = err
 		}
@@ -143,14 +155,32 @@ func (w *writer) run(batch []*request) {
 	}
 }
 
+// errRefused ends a transaction in which a request was refused.
+var errRefused = errors.New("a write was refused")
+
 // transaction runs a batch in one transaction. Its error means that nothing of
 // the batch is kept.
+//
+// Hardly a write is refused, and a savepoint costs as much as a write: so the
+// batch is run without, and, when one was refused, once more with savepoints.
 func (w *writer) transaction(ctx context.Context, batch []*request) error {
+	err := w.try(ctx, batch, w.plain)
+	if errors.Is(err, errRefused) && len(batch) > 1 {
+		err = w.try(ctx, batch, w.savepoint)
+	}
+	if errors.Is(err, errRefused) {
+		return nil // of one request, which has its error and changed nothing
+	}
+	return err
+}
+
+// try runs each request of a batch by one in a transaction, and commits it.
+func (w *writer) try(ctx context.Context, batch []*request, one func(context.Context, *request) error) error {
 	if _, err := w.tx.exec(ctx, w.begin); err != nil {
 		return fmt.Errorf("beginning transaction: %w", err)
 	}
 	for _, r := range batch {
-		if err := w.savepoint(ctx, r); err != nil {
+		if err := one(ctx, r); err != nil {
 			w.rollback(ctx)
 			return err
 		}
@@ -160,6 +190,14 @@ func (w *writer) transaction(ctx context.Context, batch []*request) error {
 		return fmt.Errorf("committing transaction: %w", err)
 	}
 	w.commits.Add(1)
+	return nil
+}
+
+// plain runs one request, whose refusal ends the transaction.
+func (w *writer) plain(ctx context.Context, r *request) error {
+	if r.err = r.run(ctx, w.tx); r.err != nil {
+		return errRefused
+	}
 	return nil
 }
 

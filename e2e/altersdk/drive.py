@@ -17,6 +17,7 @@ os.environ["ALTER_BASE_URL"] = fake.WHERE["base_url"]
 logging.disable(logging.CRITICAL)
 
 import calls  # noqa: E402,F401
+import catalogue  # noqa: E402,F401
 import errors  # noqa: E402,F401
 import sessions  # noqa: E402,F401
 

@@ -36,6 +36,9 @@ var ErrNotLoopback = errors.New("address is not on this machine")
 type Person struct {
 	Name     string // also names the mailbox to choose
 	Password string
+	// LoginWith is the title of the way to log in that the person takes where a
+	// page offers several.
+	LoginWith string
 }
 
 // Browser is one person's browser with its cookies. It is safe for concurrent
@@ -185,6 +188,9 @@ func (b *Browser) follow(ctx context.Context, u *url.URL, v Visit, stop *Stop, t
 // goOn is the next step from a page: what its form leads to, or where it goes by
 // itself; nil when it stays.
 func (b *Browser) goOn(p *Page, decision string) (*step, error) {
+	if way := p.Ways[b.person.LoginWith]; way != nil {
+		return &step{method: http.MethodGet, url: way, site: relation(p.URL, way)}, nil
+	}
 	next, err := p.answer(b.person, decision)
 	if err != nil || next != nil || p.Refresh == nil {
 		return next, err

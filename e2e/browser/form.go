@@ -96,7 +96,8 @@ func (f *Form) option(n *html.Node) {
 }
 
 // fill enters what the form asks the person for and reports whether it asks
-// anything that the person came for: a password, a mailbox or a decision. Forms
+// anything that the person came for: a password, a mailbox, a
+// code of a device or a decision. Forms
 // for something else, such as logging out, are left alone.
 func (f *Form) fill(person Person, decision string) (bool, error) {
 	asked := false
@@ -113,6 +114,9 @@ func (f *Form) fill(person Person, decision string) (bool, error) {
 			return false, fmt.Errorf("none of the choices %v is for %s", f.choices, person.Name)
 		}
 		f.values.Set(f.choices[i].field, f.choices[i].value)
+		asked = true
+	}
+	if f.field == "user_code" && f.values.Get(f.field) != "" { // which the person has compared
 		asked = true
 	}
 	i := slices.IndexFunc(f.buttons, func(b button) bool { return b.name == "decision" && b.value == decision })

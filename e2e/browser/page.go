@@ -25,6 +25,8 @@ type Page struct {
 	Refresh *url.URL
 	// Tabs are the addresses of links that open in another tab.
 	Tabs []*url.URL
+	// Ways are the addresses of links that log in, by what they log in with.
+	Ways map[string]*url.URL
 	// Stylesheets are the addresses of the stylesheets.
 	Stylesheets []*url.URL
 
@@ -32,7 +34,7 @@ type Page struct {
 }
 
 func parsePage(resp *http.Response, body []byte) (*Page, error) {
-	p := &Page{URL: resp.Request.URL, Status: resp.StatusCode, Header: resp.Header}
+	p := &Page{URL: resp.Request.URL, Status: resp.StatusCode, Header: resp.Header, Ways: make(map[string]*url.URL)}
 	if !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html") {
 		p.Text = string(body)
 		return p, nil
@@ -63,14 +65,15 @@ func parsePage(resp *http.Response, body []byte) (*Page, error) {
 			}
 			p.Stylesheets = append(p.Stylesheets, sheet)
 		case atom.A:
-			if attribute(n, "target") != "_blank" {
-				continue
-			}
-			tab, err := p.URL.Parse(attribute(n, "href"))
+			link, err := p.URL.Parse(attribute(n, "href"))
 			if err != nil {
 				return nil, fmt.Errorf("link with a malformed address: %w", err)
 			}
-			p.Tabs = append(p.Tabs, tab)
+			if attribute(n, "target") == "_blank" {
+				p.Tabs = append(p.Tabs, link)
+			} else if with, ok := strings.CutPrefix(text(n), "Log in with "); ok {
+				p.Ways[with] = link
+			}
 		case atom.Form:
 			form, err := parseForm(p.URL, n)
 			if err != nil {

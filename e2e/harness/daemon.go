@@ -49,13 +49,18 @@ func startDaemon(t testing.TB, dir string, env []string, config, ready string) *
 }
 
 func (d *Daemon) begin() *Daemon {
-	t := d.t
-	t.Helper()
-	d.log = filepath.Join(t.TempDir(), "caddy.log")
-	showOnFailure(t, d.log)
-	t.Cleanup(d.end)
+	d.t.Helper()
+	d.prepare()
 	d.Restart()
 	return d
+}
+
+// prepare does what comes before the first start.
+func (d *Daemon) prepare() {
+	d.t.Helper()
+	d.log = filepath.Join(d.t.TempDir(), "caddy.log")
+	showOnFailure(d.t, d.log)
+	d.t.Cleanup(d.end)
 }
 
 // Kill ends the daemon at once, as a loss of power would.

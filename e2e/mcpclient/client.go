@@ -126,3 +126,22 @@ func decode(resp *http.Response, body []byte, v any) error {
 
 // UseSession makes the client send the session id of another one.
 func (c *Client) UseSession(of *Client) { c.session = of.session }
+
+// EndSession ends the session of a legacy client.
+func (c *Client) EndSession(ctx context.Context) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, c.Endpoint, nil)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+c.Tokens.AccessToken)
+	req.Header.Set("Mcp-Session-Id", c.session)
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode/100 != 2 {
+		return &StatusError{Status: resp.StatusCode}
+	}
+	return nil
+}

@@ -47,7 +47,7 @@ func New(s Site) (*Pages, error) {
 		site: s, templates: make(map[string]*template.Template),
 		stylesheet: stylesheet, hash: hex.EncodeToString(sum[:16]),
 	}
-	for _, name := range []string{"consent", "login", "wait", "connect", "account", "message"} {
+	for _, name := range []string{"consent", "device", "choice", "login", "wait", "connect", "account", "message"} {
 		layout, err := base.Clone()
 		if err != nil {
 			return nil, fmt.Errorf("copying the layout: %w", err)
@@ -78,6 +78,21 @@ func functions() template.FuncMap {
 // form's button is named decision: allow, deny or switch (another account).
 func (p *Pages) Consent(w http.ResponseWriter, _ *http.Request, c Consent) {
 	p.render(w, http.StatusOK, "consent", "Allow access", c.Form.Targets, c)
+}
+
+// Device answers with the form for the code that a device shows, in the field
+// user_code.
+func (p *Pages) Device(w http.ResponseWriter, _ *http.Request, status int, d Device) {
+	title := "Let a device in"
+	if d.Error != "" {
+		title = "Error: " + title
+	}
+	p.render(w, status, "device", title, d.Form.Targets, d)
+}
+
+// Choice answers with the ways to log in. Its Cancel button sends decision=deny.
+func (p *Pages) Choice(w http.ResponseWriter, _ *http.Request, c Choice) {
+	p.render(w, http.StatusOK, "choice", "Log in", c.Form.Targets, c)
 }
 
 // Login answers with the form for a name and a password, in fields username and

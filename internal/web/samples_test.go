@@ -39,6 +39,17 @@ func states(p *Pages) map[string]func(http.ResponseWriter, *http.Request) {
 		c.Form = form("consent", "https:")
 		return func(w http.ResponseWriter, r *http.Request) { p.Consent(w, r, c) }
 	}
+	device := func(status int, d Device) answer {
+		d.Form = form("device")
+		return func(w http.ResponseWriter, r *http.Request) { p.Device(w, r, status, d) }
+	}
+	choice := func(c Choice) answer {
+		c.Form = form("login?state=1", "https://claude.ai")
+		for i := range c.Ways {
+			c.Ways[i].URL = "/mcp/login?state=1&with=0"
+		}
+		return func(w http.ResponseWriter, r *http.Request) { p.Choice(w, r, c) }
+	}
 	login := func(status int, l Login) answer {
 		l.Form = form("login?id=1", "https://claude.ai")
 		return func(w http.ResponseWriter, r *http.Request) { p.Login(w, r, status, l) }
@@ -69,6 +80,16 @@ func states(p *Pages) map[string]func(http.ResponseWriter, *http.Request) {
 		"consent_verified_host":          consent(Consent{ClientName: "Claude", ClientHost: "claude.ai", RedirectHost: "claude.ai", Verified: true, LoginTitle: "Google", Permissions: permissions}),
 		"consent_hostile":                consent(Consent{ClientName: hostile, RedirectHost: "clаude.ai", LoginTitle: hostile, Permissions: []string{hostile}}),
 		"consent_long_words":             consent(Consent{ClientName: strings.Repeat("W", 300), RedirectHost: strings.Repeat("claude-ai-", 6) + "login.evil.example:8443", UserName: strings.Repeat("alice.", 20) + "@example.com"}),
+		"consent_device":                 consent(Consent{ClientName: "Backup job", UserCode: "BCDF-GHJK", LoginTitle: "Acme", Permissions: permissions}),
+		"device_empty":                   device(http.StatusOK, Device{}),
+		"device_code":                    device(http.StatusOK, Device{Code: "BCDF-GHJK"}),
+		"device_wrong":                   device(http.StatusUnprocessableEntity, Device{Error: "No device waits with that code."}),
+		"device_hostile":                 device(http.StatusUnprocessableEntity, Device{Code: hostile, Error: hostile}),
+		"choice_for_a_client":            choice(Choice{ClientName: "Claude Code", Ways: []Way{{Title: "Acme"}, {Title: "GitHub"}, {Title: "your account on this server"}}}),
+		"choice_own_pages":               choice(Choice{Ways: []Way{{Title: "Acme"}, {Title: "GitHub"}}}),
+		"choice_hostile":                 choice(Choice{ClientName: hostile, Ways: []Way{{Title: hostile}, {Title: strings.Repeat("W", 300)}}}),
+		"login_another_way":              login(http.StatusOK, Login{ClientName: "Claude Code", OtherWays: "/mcp/login?state=1"}),
+		"wait_another_way":               wait(Wait{ClientName: "Claude Code", LoginTitle: "Acme", OtherWays: "/mcp/login?state=1"}),
 		"login_for_a_client":             login(http.StatusOK, Login{ClientName: "Claude Code"}),
 		"login_own_pages":                login(http.StatusOK, Login{}),
 		"login_failed":                   login(http.StatusUnprocessableEntity, Login{ClientName: "Claude Code", UserName: "alice", Error: "The user name or the password is wrong."}),

@@ -23,6 +23,9 @@ type Consent struct {
 	// computer (loopback redirect), PrivateScheme to an app by its own scheme.
 	ThisComputer  bool
 	PrivateScheme bool
+	// UserCode is what the device shows that access goes to, where it goes to no
+	// address: all of the three above are empty then.
+	UserCode string
 	// Verified says that the client's identity was checked.
 	Verified bool
 	// ClientHost is what a verified client was verified as: the host of its
@@ -36,11 +39,32 @@ type Consent struct {
 	Form        Form
 }
 
+// Device asks for the code that another device shows.
+type Device struct {
+	Code  string // filled in, for the person to compare
+	Error string // why the last one was none
+	Form  Form
+}
+
+// Choice asks by which of several ways a person logs in.
+type Choice struct {
+	ClientName string // who the login is for; empty: this server's own pages
+	Ways       []Way
+	Form       Form
+}
+
+// Way is one way to log in.
+type Way struct {
+	Title string
+	URL   string
+}
+
 // Login asks for a name and a password.
 type Login struct {
 	ClientName string // who the login is for; empty: this server's own pages
 	UserName   string // filled in
 	Error      string // why the last try failed
+	OtherWays  string // path to a [Choice]; empty: there is none
 	Form       Form
 }
 
@@ -50,6 +74,7 @@ type Wait struct {
 	LoginTitle string // what the person logs in with
 	LoginURL   string // opens in another tab
 	Next       string // path that is asked at once for the end of the login
+	OtherWays  string // path to a [Choice]; empty: there is none
 }
 
 // Connect asks whether the server may act for a person at a provider.

@@ -58,7 +58,7 @@ type Config struct {
 	// valid: until then a revocation in the vault is not noticed. Default
 	// [DefaultKeep]; negative keeps none.
 	Keep time.Duration
-	// MaxKept is how many tokens are kept. Default [DefaultMaxKept].
+	// MaxKept is how many tokens are kept, and how many assertions. Default [DefaultMaxKept].
 	MaxKept int
 
 	// Vault carries requests to the vault, Providers those to providers.
@@ -96,6 +96,7 @@ type shared struct {
 	rate       atomic.Pointer[RateLimit]
 	deprecated sync.Once
 	tokens     *tokens
+	assertions *assertions
 	background *background
 }
 
@@ -124,6 +125,9 @@ func New(cfg Config) (*Client, error) {
 		signer: newSigner(cfg.APIKey.Reveal()), shared: &shared{background: newBackground()},
 	}
 	if c.tokens, err = newTokens(cfg.MaxKept); err != nil {
+		return nil, err
+	}
+	if c.assertions, err = newAssertions(cfg.MaxKept); err != nil {
 		return nil, err
 	}
 	return c, nil

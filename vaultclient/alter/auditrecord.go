@@ -60,6 +60,9 @@ func (c *Client) record(req *http.Request, body []byte, t *Token, use *Use) *rec
 	if use.Caller != nil {
 		r.caller = *use.Caller
 	}
+	if use.Hidden != "" {
+		r.hidden = append(slices.Clip(r.hidden), use.Hidden)
+	}
 	if c.cfg.Audit == AuditFull {
 		u := *req.URL
 		u.Fragment = ""

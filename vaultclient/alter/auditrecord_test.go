@@ -119,6 +119,30 @@ func TestRecords(t *testing.T) {
 	})
 }
 
+// What a request says of the person by a signature of its own is no matter of the
+// record.
+func TestRecordHidesASignedIdentity(t *testing.T) {
+	got := recorded(t, AuditFull, func(f *flow, client *Client) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, f.ProviderURL("ok")+"/me", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("X-Who", "signed")
+		req.Header.Set("X-Trace", "t1")
+		use := f.use("alice")
+		use.Hidden = "X-Who"
+		if status, _, err := answerOf(client.Do(req, use)); status != 200 || err != nil {
+			t.Fatalf("%d, %v", status, err)
+		}
+		if hit := f.Hits()[0]; !slices.Contains(hit.Header, altertest.Header{Name: "X-Who", Value: "signed"}) {
+			t.Errorf("the provider got %v", hit.Header)
+		}
+	})
+	if headers := got[0]["request_headers"].(map[string]any); headers["X-Who"] != nil || headers["X-Trace"] != "t1" {
+		t.Errorf("the record has %v", headers)
+	}
+}
+
 func TestRecordBodies(t *testing.T) {
 	type bodies struct{ request, response any }
 	for name, c := range map[string]struct {

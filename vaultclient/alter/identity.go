@@ -47,6 +47,8 @@ type IdentityQuery struct {
 	AppUserID string
 	// Profile asks for email and name, too.
 	Profile bool
+	// Caller in place of the client's own; nil for that.
+	Caller *Caller
 }
 
 // Identity is who calls, and for whom. What is not said is zero.
@@ -78,7 +80,7 @@ func (q *IdentityQuery) body() identityBody {
 // Errors: [ErrUserTokenRejected], [ErrNoDelegatedGrant],
 // [ErrPolicy], [ErrOperator], [ErrRateLimited], [ErrUnavailable].
 func (c *Client) ResolveIdentity(ctx context.Context, q IdentityQuery) (*Identity, error) {
-	k := call{method: http.MethodPost, path: "/sdk/identity/resolve", repeatable: true, body: q.body()}
+	k := call{method: http.MethodPost, path: "/sdk/identity/resolve", repeatable: true, body: q.body(), caller: q.Caller}
 	o, a, err := c.object(ctx, k)
 	if err != nil {
 		return nil, err
@@ -105,10 +107,13 @@ func (o *object) identity() Identity {
 
 // Limits of assertions.
 const (
-	maxAudience     = 512
-	minAssertionTTL = 10 * time.Second
-	maxAssertionTTL = 300 * time.Second
+	MinAssertionTTL = 10 * time.Second
+	MaxAssertionTTL = 300 * time.Second
+
+	maxAudience = 512 // characters
 )
+
+const pathAssert = "/sdk/identity/assert"
 
 // AssertionOptions say for whom an assertion is.
 type AssertionOptions struct {
@@ -140,11 +145,11 @@ func (c *Client) AssertIdentity(ctx context.Context, q IdentityQuery, o Assertio
 	if u, err := url.Parse(o.Audience); err != nil || !u.IsAbs() || len(o.Audience) > maxAudience {
 		return nil, invalid("audience: want an absolute URI of at most %d characters", maxAudience)
 	}
-	if o.TTL != 0 && (o.TTL < minAssertionTTL || o.TTL > maxAssertionTTL || o.TTL%time.Second != 0) {
-		return nil, invalid("assertion of %s: want whole seconds from %s to %s", o.TTL, minAssertionTTL, maxAssertionTTL)
+	if o.TTL != 0 && (o.TTL < MinAssertionTTL || o.TTL > MaxAssertionTTL || o.TTL%time.Second != 0) {
+		return nil, invalid("assertion of %s: want whole seconds from %s to %s", o.TTL, MinAssertionTTL, MaxAssertionTTL)
 	}
 	k := call{
-		method: http.MethodPost, path: "/sdk/identity/assert", repeatable: true,
+		method: http.MethodPost, path: pathAssert, repeatable: true, caller: q.Caller,
 		body: assertBody{q.body(), o.Audience, int64(o.TTL / time.Second)},
 	}
 	in, a, err := c.object(ctx, k)

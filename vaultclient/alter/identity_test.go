@@ -96,7 +96,7 @@ func TestAssertIdentityInvalid(t *testing.T) {
 		"long audience":     {Audience: "https://aud.example/" + strings.Repeat("x", maxAudience)},
 		"short life":        {Audience: "https://aud.example", TTL: time.Second},
 		"long life":         {Audience: "https://aud.example", TTL: time.Hour},
-		"part of a second":  {Audience: "https://aud.example", TTL: minAssertionTTL + 1},
+		"part of a second":  {Audience: "https://aud.example", TTL: MinAssertionTTL + 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := c.AssertIdentity(t.Context(), IdentityQuery{}, o)

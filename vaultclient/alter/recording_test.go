@@ -54,7 +54,7 @@ func TestRecordingOfPythonSDK(t *testing.T) {
 func allSteps() map[string]step {
 	all := map[string]step{}
 	for _, some := range []map[string]step{
-		callSteps(), proxySteps(), errorSteps(), signInSteps(), connectSteps(), grantSteps(),
+		callSteps(), proxySteps(), errorSteps(), signInSteps(), connectSteps(), grantSteps(), catalogueSteps(),
 	} {
 		maps.Copy(all, some)
 	}

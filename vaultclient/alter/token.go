@@ -117,6 +117,9 @@ type Use struct {
 	Reason string
 	// Caller in place of the client's own; nil for that.
 	Caller *Caller
+	// Hidden is a header of the request that its report leaves out; empty for
+	// none.
+	Hidden string
 }
 
 // fetchToken asks the vault for a token. It is shown where the request goes, but

@@ -32,6 +32,9 @@ type Use struct {
 	Constraints []string
 	// Rule is one that the vault checks for the call; nil for none.
 	Rule *alter.Rule
+	// Hidden is a header of the request that is not for the vault's record; empty
+	// for none.
+	Hidden string
 
 	// Tool that calls, for the vault's record.
 	Tool string
@@ -122,7 +125,7 @@ func (a *attempt) send(ctx context.Context, req *http.Request) (*http.Response, 
 	if a.use.Mode == ModeProxy {
 		return a.proxy(ctx, req)
 	}
-	resp, err := a.client.Do(req.WithContext(ctx), alter.Use{Grant: a.grant(), Reason: a.use.Reason, Caller: a.caller()})
+	resp, err := a.client.Do(req.WithContext(ctx), alter.Use{Grant: a.grant(), Reason: a.use.Reason, Caller: a.caller(), Hidden: a.use.Hidden})
 	if a.use.Mode == ModeRetrieve || !errors.Is(err, alter.ErrRequiresProxy) {
 		return resp, err
 	}

@@ -25,6 +25,14 @@ const (
 	lastStoreWait  = 3 * time.Second
 )
 
+const (
+	// claimWait is how long a node waits for the renewal of another one, and
+	// claimPoll how often it looks. Should the other one be gone, its claim ends
+	// after grantTimeout.
+	claimWait = 5 * time.Second
+	claimPoll = 50 * time.Millisecond
+)
+
 // Renewals holds the renewals that are under way.
 type Renewals struct {
 	flights singleflight.Group // one per grant
@@ -63,12 +71,37 @@ func (v *Vault) renew(ctx context.Context, p *vaultclient.Provider, g *Grant) (*
 	}
 }
 
-// renewAlone renews a grant unless that was done since g was read.
+// renewAlone renews a grant unless that was done since g was read. Of several
+// nodes one does: most providers take a refresh token that comes twice for stolen.
 func (v *Vault) renewAlone(ctx context.Context, p *vaultclient.Provider, g *Grant) (*Grant, error) {
-	_, newest, err := v.grant(ctx, requestOf(g))
-	if err != nil || newest.Version != g.Version {
-		return newest, err
+	id := "grant renewal:" + strconv.Quote(g.UserID) + strconv.Quote(g.Provider) + strconv.Quote(g.Label)
+	waited, cancel := context.WithTimeout(ctx, claimWait)
+	defer cancel()
+	for {
+		release, claimed, err := v.cfg.Store.Claim(ctx, id, v.cfg.Now().Add(grantTimeout))
+		if err != nil {
+			return nil, fmt.Errorf("%w: claiming a renewal: %w", vaultclient.ErrUnavailable, err)
+		}
+		_, newest, err := v.grant(ctx, requestOf(g))
+		if claimed {
+			defer release()
+		}
+		if err != nil || newest.Version != g.Version {
+			return newest, err
+		}
+		if claimed {
+			return v.askRenewal(ctx, p, newest)
+		}
+		select {
+		case <-waited.Done():
+			return nil, fmt.Errorf("%w: another node renews this grant, or ended while it did", vaultclient.ErrUnavailable)
+		case <-time.After(claimPoll):
+		}
 	}
+}
+
+// askRenewal asks the provider and stores what it gives.
+func (v *Vault) askRenewal(ctx context.Context, p *vaultclient.Provider, newest *Grant) (*Grant, error) {
 	tokens, err := p.Refresh(ctx, v.cfg.HTTP, newest.RefreshToken)
 	if vaultclient.IsDead(err) {
 		v.record(EventRenewal, p.Name, OutcomeRefused)

@@ -59,6 +59,10 @@ type Store interface {
 	// TakeOnce reports whether id is seen for the first time. It is forgotten
 	// after until.
 	TakeOnce(ctx context.Context, id string, until time.Time) (bool, error)
+	// Claim reserves the work that id names, and reports whether no other process
+	// has done so; within one process nobody is kept away. A claim ends with
+	// release, and at until if its process is gone.
+	Claim(ctx context.Context, id string, until time.Time) (release func(), claimed bool, err error)
 }
 
 // Errors of a [Store].

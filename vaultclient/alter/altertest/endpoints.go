@@ -1,6 +1,9 @@
 package altertest
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // Parts of bodies.
 var (
@@ -22,7 +25,18 @@ var (
 
 // endpoints is the vault's API.
 func (v *Vault) endpoints() []endpoint {
-	return append(append(accessEndpoints(), connectEndpoints()...), managementEndpoints()...)
+	return slices.Concat(accessEndpoints(), connectEndpoints(), managementEndpoints(), catalogueEndpoints())
+}
+
+func catalogueEndpoints() []endpoint {
+	const spec = "GET /sdk/provider-specs/{kind}/{provider}"
+	return []endpoint{
+		{pattern: "GET /sdk/oauth/provider-catalog", handle: (*Vault).providerCatalogue},
+		{pattern: "GET /sdk/provider-specs", handle: (*Vault).listSpecs, query: []string{"kind"}},
+		{pattern: spec, handle: (*Vault).getSpec},
+		{pattern: spec + "/operations", handle: (*Vault).listOperations, query: []string{"limit", "offset", "search"}},
+		{pattern: spec + "/operation", handle: (*Vault).getOperation, query: []string{"operation_id"}},
+	}
 }
 
 func accessEndpoints() []endpoint {

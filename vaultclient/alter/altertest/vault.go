@@ -38,6 +38,8 @@ type Config struct {
 	Agents []Agent
 	// Grants exist from the start, and again after each Reset and SetStep.
 	Grants []Grant
+	// Catalogue has the providers of the app. Default: [DefaultCatalogue].
+	Catalogue []CatalogueItem
 	// TokenLife is that of the user tokens of people who log in on the page.
 	// Default: 1 h.
 	TokenLife time.Duration
