@@ -25,6 +25,13 @@ type vaultUser interface {
 	UseVault(v vaultModule) error
 }
 
+// waitingIdentity is an identity whose pages wait for people.
+type waitingIdentity interface {
+	// waitUntil ends the waits when the configuration is about to stop. It is
+	// called before anybody logs in.
+	waitUntil(closing <-chan struct{})
+}
+
 // tokenGiver is an identity whose logins leave a token of an identity provider,
 // by which a vault may know people.
 type tokenGiver interface {

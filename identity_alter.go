@@ -75,9 +75,7 @@ func (i *AlterIdentity) Provision(ctx caddy.Context) error {
 		}
 	}
 	i.logger = ctx.Logger()
-	i.identity = authserver.NewHostedIdentity(authserver.HostedConfig{
-		Login: alterLogin{i}, Title: i.LoginTitle, GroupsClaim: i.GroupsClaim, TrustEmail: i.TrustEmail, Logger: i.logger,
-	})
+	i.waitUntil(nil)
 	if i.APIKey == "" {
 		return nil // that of the vault, which is loaded next
 	}
@@ -90,6 +88,14 @@ func (i *AlterIdentity) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("identity alter: %w", err)
 	}
 	return nil
+}
+
+// waitUntil implements waitingIdentity.
+func (i *AlterIdentity) waitUntil(closing <-chan struct{}) {
+	i.identity = authserver.NewHostedIdentity(authserver.HostedConfig{
+		Login: alterLogin{i}, Title: i.LoginTitle, GroupsClaim: i.GroupsClaim, TrustEmail: i.TrustEmail,
+		Closing: closing, Logger: i.logger,
+	})
 }
 
 // UseVault implements vaultUser: without an API key of its own the identity
@@ -146,6 +152,8 @@ func (i alterLogin) Begin(ctx context.Context) (page, handle string, err error) 
 func (i alterLogin) Await(ctx context.Context, handle string, wait time.Duration) (*authserver.HostedPerson, error) {
 	result, err := i.client.PollAuthSession(ctx, vaultclient.NewSecret(handle), wait)
 	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, ctx.Err()
 	case errors.Is(err, alter.ErrUnavailable), errors.Is(err, alter.ErrRateLimited):
 		// The person may be through meanwhile; the page asks again.
 		i.logger.Warn("the vault does not say who logged in, the login goes on", zap.Error(err))
@@ -260,4 +268,5 @@ var (
 	_ identityModule        = (*AlterIdentity)(nil)
 	_ tokenGiver            = (*AlterIdentity)(nil)
 	_ vaultUser             = (*AlterIdentity)(nil)
+	_ waitingIdentity       = (*AlterIdentity)(nil)
 )

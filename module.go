@@ -165,6 +165,11 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.app = app.(*App)
+	for _, identity := range h.guests.ways {
+		if waiting, ok := identity.(waitingIdentity); ok {
+			waiting.waitUntil(h.app.closing.Done())
+		}
+	}
 	h.app.register(h)
 	return nil
 }

@@ -296,7 +296,7 @@ func TestExamples(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("XDG_DATA_HOME", dir)
 	examples := map[string]string{"README.md": shortestCaddyfile(t)}
-	for _, file := range []string{"Caddyfile.example", "demo/Caddyfile", "docs/examples/gmail.Caddyfile"} {
+	for _, file := range []string{"Caddyfile.example", "demo/Caddyfile", "docs/examples/fake.Caddyfile", "docs/examples/gmail.Caddyfile"} {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

@@ -58,6 +58,9 @@ type HostedConfig struct {
 	GroupsClaim string
 	// TrustEmail takes every e-mail address for verified.
 	TrustEmail bool
+	// Closing is closed when the server is about to stop, or to serve another
+	// configuration: no request waits for a person any longer. Optional.
+	Closing <-chan struct{}
 	// Logger; nil means none.
 	Logger *zap.Logger
 }
@@ -105,17 +108,32 @@ func (i *HostedIdentity) Login(w http.ResponseWriter, r *http.Request, l *Login)
 		i.show(w, r, l, &a)
 		return nil, nil
 	}
-	who, err := i.cfg.Login.Await(r.Context(), a.Handle, hostedWait)
+	ctx, cancel := i.untilClosing(r.Context())
+	defer cancel()
+	who, err := i.cfg.Login.Await(ctx, a.Handle, hostedWait)
 	switch {
 	case err != nil && r.Context().Err() != nil:
 		return nil, nil // the browser is gone; the login goes on
-	case err != nil:
+	case err != nil && ctx.Err() == nil:
 		return nil, hostedError(err)
-	case who == nil:
+	case err != nil || who == nil:
 		i.show(w, r, l, &a)
 		return nil, nil
 	}
 	return i.person(who)
+}
+
+// untilClosing returns a context that also ends when the server is about to stop.
+func (i *HostedIdentity) untilClosing(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		select {
+		case <-i.cfg.Closing:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 // person checks what the service says of who logged in.

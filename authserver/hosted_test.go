@@ -113,6 +113,34 @@ func TestHostedLogin(t *testing.T) {
 	}
 }
 
+// A page that waits does not keep the server from stopping: it is answered at
+// once, and goes on with the next configuration.
+func TestHostedLoginWhileTheServerStops(t *testing.T) {
+	closing, waits := make(chan struct{}), make(chan struct{})
+	h := &hosted{page: "https://login.example/page"}
+	e := newEnv(t, func(c *authserver.Config) {
+		c.Identity = authserver.NewHostedIdentity(authserver.HostedConfig{Login: h, Title: "the company", Closing: closing})
+	})
+	h.outcome = func(ctx context.Context) (*authserver.HostedPerson, error) {
+		close(waits)
+		<-ctx.Done()
+		return nil, fmt.Errorf("asking: %w", ctx.Err())
+	}
+	b, clientID := e.newBrowser(), e.publicClient()
+	_, next := waiting(b, clientID)
+	go func() {
+		<-waits
+		close(closing)
+	}()
+	if p := b.get(next); p.status != http.StatusOK || !strings.Contains(p.body, "https://login.example/page") {
+		t.Errorf("the page of who waits: %d %s, want it to go on", p.status, p.body)
+	}
+	h.outcome = through(e, time.Hour)
+	if e.params(b.get(next)).Get("code") == "" {
+		t.Error("the login does not go on afterwards")
+	}
+}
+
 // Each end without a person reaches the client as an OAuth error.
 func TestHostedLoginRefused(t *testing.T) {
 	tests := map[string]struct {
