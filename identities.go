@@ -102,6 +102,11 @@ func oneIdentity(ways []identityModule) (identityModule, error) {
 	if len(ways) == 1 {
 		return ways[0], nil
 	}
+	for _, way := range ways {
+		if alter, ok := way.(*AlterIdentity); ok && alter.Issuer == "" {
+			return nil, errors.New("beside others, identity alter takes a line `issuer`, which says whose people it logs in")
+		}
+	}
 	choice := &identityChoice{ways: ways}
 	var all []authserver.Way
 	for _, way := range ways {

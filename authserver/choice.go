@@ -56,14 +56,19 @@ func NewChoice(ways []Way) (*Choice, error) {
 	return c, nil
 }
 
-// Title names all ways, for the page before the choice: "Acme or GitHub".
+// Title names all ways, for the page before the choice: "Acme or GitHub", or how
+// many there are.
 func (c *Choice) Title() string {
 	var titles []string
 	for _, way := range c.ways {
 		titles = append(titles, way.Title)
 	}
+	const most = 3 // that a sentence names
 	last := len(titles) - 1
-	if last < 1 {
+	switch {
+	case last >= most:
+		return fmt.Sprintf("one of %d kinds of accounts", len(titles))
+	case last < 1:
 		return strings.Join(titles, "")
 	}
 	return strings.Join(titles[:last], ", ") + " or " + titles[last]
@@ -109,7 +114,11 @@ func (c *Choice) Login(w http.ResponseWriter, r *http.Request, l *Login) (*Perso
 	if key == before.Way { // what another identity saved is not this one's
 		l.State = before.State
 	}
-	return way.Identity.Login(w, r, l)
+	p, err := way.Identity.Login(w, r, l)
+	if p != nil && !way.Knows(p.Issuer, p.Subject) {
+		return nil, providerFault(fmt.Errorf("%q names a person of %s, who is none of its people", way.Title, shorten(p.Issuer)))
+	}
+	return p, err
 }
 
 func (c *Choice) way(key string) *Way {
@@ -190,6 +199,9 @@ func (c *Choice) VerifyToken(ctx context.Context, token string) (*Bearer, error)
 			continue
 		}
 		b, err := verifier.VerifyToken(ctx, token)
+		if err == nil && !way.Knows(b.Issuer, b.Subject) {
+			err = fmt.Errorf("%w: %q says that it is of %s, whose people are not its", ErrInvalidToken, way.Title, shorten(b.Issuer))
+		}
 		if err == nil || !errors.Is(err, ErrInvalidToken) {
 			return b, err
 		}

@@ -65,7 +65,7 @@ func newChoiceEnv(t *testing.T, change ...func(*authserver.Config, *authserver.O
 func (e *choiceEnv) choose(b *browser) (address string, ways map[string]string) {
 	e.Helper()
 	p := b.get(e.authorizeURL(e.clientID))
-	if !strings.Contains(p.body, "You log in with <bdi>Acme, Other, Service or Password</bdi>") {
+	if !strings.Contains(p.body, "You log in with <bdi>one of 4 kinds of accounts</bdi>") {
 		e.Errorf("the consent page does not say by what one logs in:\n%s", p.body)
 	}
 	p = b.submit(p, "decision", "allow")
@@ -156,6 +156,20 @@ func TestChoice(t *testing.T) {
 				t.Errorf("a second authorization does not know the browser:\n%s", p.body)
 			}
 		})
+	}
+}
+
+// A way that names another one's people lets nobody in.
+func TestChoiceOfAnothersPeople(t *testing.T) {
+	e := newChoiceEnv(t)
+	e.hosted.outcome = func(context.Context) (*authserver.HostedPerson, error) {
+		return &authserver.HostedPerson{Issuer: "urn:test", Subject: "alice"}, nil
+	}
+	b := e.newBrowser()
+	_, ways := e.choose(b)
+	b.get(ways["Service"])
+	if got := e.params(b.get(ways["Service"] + "&wait=")).Get("error"); got != fault {
+		t.Errorf("client hears %q, want %q", got, fault)
 	}
 }
 
