@@ -72,9 +72,10 @@ func TestProvisionErrors(t *testing.T) {
 		"host from an argument":         {identityAlice + "tool a {\ndescription d\ninput h string\nget https://{arg.h}/\n}\n", "host must be fixed"},
 		"postgres without a key":        {identityAlice + "store postgres postgres://u:p@h/d\n", "encryption_key is missing: the nodes that share"},
 		"postgres with an unset URL":    {identityAlice + "store postgres {env.UNSET_URL}\n", "{env.UNSET_URL}"},
-		"postgres with an empty URL":    {identityAlice + "store postgres {env.EMPTY}\n", "store postgres is empty"},
+		"postgres with an empty URL":    {identityAlice + "store postgres {env.EMPTY}\n", "store postgres: evaluated placeholder {env.EMPTY} is empty"},
 		"postgres with another URL":     {identityAlice + "store postgres mysql://u:p@h/d\n", "not the URL of a PostgreSQL database"},
-		"postgres with an empty schema": {identityAlice + "store postgres postgres://u:p@h/d {\nschema {env.EMPTY}\n}\n", "schema: want a name"},
+		"postgres with an empty schema": {identityAlice + "store postgres postgres://u:p@h/d {\nschema {env.EMPTY}\n}\n", "schema: evaluated placeholder {env.EMPTY} is empty"},
+		"postgres with a long schema":   {identityAlice + "store postgres postgres://u:p@h/d {\nschema " + strings.Repeat("x", 64) + "\n}\n", "schema: want a name of at most 63 bytes"},
 		"jq that does not parse":        {identityAlice + "tool a {\ndescription d\nget https://a.example/\nresult .[\n}\n", "result"},
 	} {
 		t.Run(name, func(t *testing.T) {
