@@ -75,6 +75,7 @@ func TestProvisionErrors(t *testing.T) {
 		"postgres with an empty URL":    {identityAlice + "store postgres {env.EMPTY}\n", "store postgres: evaluated placeholder {env.EMPTY} is empty"},
 		"postgres with another URL":     {identityAlice + "store postgres mysql://u:p@h/d\n", "not the URL of a PostgreSQL database"},
 		"postgres with an empty schema": {identityAlice + "store postgres postgres://u:p@h/d {\nschema {env.EMPTY}\n}\n", "schema: evaluated placeholder {env.EMPTY} is empty"},
+		"postgres with a long schema":   {identityAlice + "store postgres postgres://u:p@h/d {\nschema " + strings.Repeat("x", 64) + "\n}\n", "schema: want a name of at most 63 bytes"},
 		"jq that does not parse":        {identityAlice + "tool a {\ndescription d\nget https://a.example/\nresult .[\n}\n", "result"},
 	} {
 		t.Run(name, func(t *testing.T) {

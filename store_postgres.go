@@ -67,8 +67,8 @@ func (p *Postgres) Provision(caddy.Context) error {
 	if p.schema, err = expand("store postgres: schema", p.Schema); err != nil {
 		return err
 	}
-	if p.Schema != "" && p.schema == "" || len(p.schema) > maxSchemaName {
-		return fmt.Errorf("store postgres: schema: want a name of 1 to %d bytes", maxSchemaName)
+	if len(p.schema) > maxSchemaName {
+		return fmt.Errorf("store postgres: schema: want a name of at most %d bytes", maxSchemaName)
 	}
 	return nil
 }

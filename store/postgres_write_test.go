@@ -78,7 +78,7 @@ func TestPostgresDeadlock(t *testing.T) {
 		})
 	}
 	var failed atomic.Int64
-	const rounds = 40
+	const rounds = 15
 	race(4, func(i int) {
 		names := []string{"one", "two"}
 		if i%2 == 1 {

@@ -58,7 +58,7 @@ func (w *pgWriter) transact(ctx context.Context, batch []*request) error {
 	}
 	for _, r := range again {
 		for try := 1; try < tries && isConflict(r.err); try++ {
-			time.Sleep(rand.N(time.Duration(try) * conflictWait))
+			time.Sleep(rand.N(time.Duration(try) * conflictWait)) //nolint:gosec // no secret: two nodes must not wait equally long
 			if _, err := w.transactOnce(ctx, []*request{r}); err != nil {
 				r.err = err
 			}
