@@ -9,6 +9,7 @@ import (
 	"math/big"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -261,8 +262,14 @@ func nobodyElseTells(t *testing.T, a *api, origin, access, alice, keys string) {
 		}
 		resp.Body.Close()
 	}
-	send("/orders/x", "Authorization", "Bearer "+access, "x-alter-identity", "forged", "X-Alter-Identity", "forged", "Connection", "X-Alter-Identity")
-	got := a.only(t).Header["X-Alter-Identity"]
+	send("/orders/x", "Authorization", "Bearer "+access, "x-alter-identity", "forged", "X-Alter-Identity", "forged", "Connection", "X-Alter-Identity", "X_Alter_Identity", "forged")
+	r := a.only(t)
+	got := r.Header["X-Alter-Identity"]
+	for name, values := range r.Header {
+		if slices.Contains(values, "forged") { // X_Alter_Identity is the same to many programs
+			t.Errorf("the API believes %s: %q", name, values)
+		}
+	}
 	if len(got) != 1 || checked(t, keys, got[0]).Sub != alice {
 		t.Errorf("the API got %q", got)
 	}
@@ -353,5 +360,61 @@ func TestAlterSignedIdentity(t *testing.T) {
 	}
 	if n := len(v.Calls("/sdk/identity/assert")); n != 2 {
 		t.Errorf("the vault was asked %d times, want once for each person", n)
+	}
+}
+
+// TestAlterSignedIdentityWithAGrant sends a statement beside the person's grant:
+// by this server and by the vault, whose record does not have it.
+func TestAlterSignedIdentityWithAGrant(t *testing.T) {
+	const tools = `
+		tool list_here {
+			description "Orders, for your Google account"
+			provider google
+			signed_identity ` + ordersAudience + ` X-Who
+			get http://{$E2E_API}/provider/ok/here
+		}
+		tool list_there {
+			description "The same, by the vault"
+			provider google
+			mode proxy
+			signed_identity ` + ordersAudience + ` X-Who
+			get http://{$E2E_API}/provider/ok/there
+		}
+`
+	v := harness.StartVault(t)
+	t.Cleanup(v.CheckProtocol)
+	s := harness.NewAlterServer(t, v, "testdata/alter/server.Caddyfile", "E2E_VAULT=long", "E2E_TOOLS="+strings.ReplaceAll(tools, "{$E2E_API}", v.Host()))
+	b := newBrowser(t, s, alice)
+	c := logIn(t, s, b, mcpclient.Modern)
+	connect(t, b, call(t, c, "list_here").ConnectURL())
+	for _, tool := range []string{"list_here", "list_there"} {
+		if result := call(t, c, tool); result.IsError {
+			t.Fatalf("%s fails: %s", tool, result.Text())
+		}
+	}
+	type header struct{ Name, Value string }
+	var hits []struct {
+		Path, Person string
+		Credentials  int
+		Header       []header
+	}
+	v.Get("provider", &hits)
+	var statement string
+	for _, hit := range hits {
+		at := slices.IndexFunc(hit.Header, func(h header) bool { return h.Name == "X-Who" })
+		if at < 0 {
+			t.Fatalf("%s carries no statement: %+v", hit.Path, hit.Header)
+		}
+		statement = hit.Header[at].Value
+		if got := checked(t, v.Issuer+"/jwks.json", statement); got.Alter.Subject != "alice" || hit.Person != "alice" || hit.Credentials != 1 {
+			t.Errorf("%s is of %s and says %+v", hit.Path, hit.Person, got)
+		}
+	}
+	if len(hits) != 2 {
+		t.Errorf("the API got %d requests, want one of each tool", len(hits))
+	}
+	record := string(waitForAudit(t, v).Body)
+	if !strings.Contains(record, "/provider/ok/here") || strings.Contains(record, statement) || strings.Contains(strings.ToLower(record), "x-who") {
+		t.Errorf("the vault's record is %s, want that of list_here without the statement", record)
 	}
 }
