@@ -84,8 +84,8 @@ func (p *Postgres) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if !d.Args(&p.URL) {
 		return d.Err("store postgres needs the URL of the database, as in `store postgres {env.DATABASE_URL}`")
 	}
-	if d.NextArg() {
-		return d.ArgErr()
+	if d.NextArg() { // an error that shows it might show a password
+		return d.Err("store postgres takes one value, the URL of the database; quote one with blanks")
 	}
 	seen := once{}
 	for nesting := d.Nesting(); d.NextBlock(nesting); {

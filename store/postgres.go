@@ -97,7 +97,7 @@ func OpenPostgres(ctx context.Context, url string, o PostgresOptions) (*DB, erro
 		return nil, err
 	}
 	db := &DB{
-		sealer: o.Sealer, fingerprint: o.Fingerprint, logger: o.Logger, now: o.Now, shared: true,
+		sealer: o.Sealer, fingerprint: o.Fingerprint, older: len(o.Older) > 0, logger: o.Logger, now: o.Now, shared: true,
 		reads: &pgQueries{on: p.reads, before: p.allow, after: p.answered, timeout: readTimeout},
 	}
 	db.writer = newPostgresWriter(p)

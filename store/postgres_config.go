@@ -55,8 +55,8 @@ func parsePostgres(text, schema string) (*pgx.ConnConfig, error) {
 	if !strings.Contains(text, "connect_timeout=") {
 		config.ConnectTimeout = connectTimeout
 	}
-	// Of several hosts the one counts that takes writes.
-	if config.ValidateConnect == nil && hasSeveralHosts(config) {
+	// Of several hosts the one counts that takes writes, unless the URL says otherwise.
+	if hasSeveralHosts(config) && !strings.Contains(text, "target_session_attrs=") {
 		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
 	if config.RuntimeParams["application_name"] == "" {

@@ -35,14 +35,22 @@ func sealedColumns() []sealedColumn {
 
 // Reseal seals what is sealed by older keys by the current one, while the database
 // is in use, so that the older keys are no longer needed for it. It does nothing
-// when there is no such key. A row that does not open is left as it is and
-// logged. When it fails it can be called again.
+// when there is no such key, nor once it succeeded. A row that does not open is left
+// as it is and logged. When it fails it can be called again.
+//
+// Where processes share the database, each that has older keys does it once after
+// its start: others may have sealed by such a key until they were started anew, and
+// the last one finds what they left.
 func (db *DB) Reseal(ctx context.Context) error {
+	if db.resealed.Load() {
+		return nil
+	}
 	var value string
 	if err := db.reads.row(ctx, selectKeyset).Scan(&value); err != nil {
 		return fmt.Errorf("reading keyset fingerprints: %w", err)
 	}
-	if value == db.fingerprint {
+	if value == db.fingerprint && !(db.shared && db.older) {
+		db.resealed.Store(true)
 		return nil
 	}
 	rows := 0
@@ -60,6 +68,7 @@ func (db *DB) Reseal(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("storing keyset fingerprints: %w", err)
 	}
+	db.resealed.Store(true)
 	db.logger.Info("all that is stored is sealed by the current encryption key; older keys still open what clients and browsers hold", zap.Int("rows", rows))
 	return nil
 }

@@ -75,6 +75,8 @@ type DB struct {
 	now    func() time.Time
 
 	fingerprint string // of the current key
+	older       bool   // there are keys that only open
+	resealed    atomic.Bool
 
 	// shared: other processes may have the database open, too.
 	shared bool

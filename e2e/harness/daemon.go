@@ -59,6 +59,9 @@ func (d *Daemon) begin() *Daemon {
 func (d *Daemon) prepare() {
 	d.t.Helper()
 	d.log = filepath.Join(d.t.TempDir(), "caddy.log")
+	if err := os.WriteFile(d.log, nil, 0o600); err != nil {
+		d.t.Fatalf("making the log: %v", err)
+	}
 	showOnFailure(d.t, d.log)
 	d.t.Cleanup(d.end)
 }

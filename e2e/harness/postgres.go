@@ -180,14 +180,27 @@ func (p *Postgres) end(how syscall.Signal) error {
 	}
 }
 
-// Freeze stops all its processes in their tracks, as a network that swallows
-// packets looks from outside, until the returned function is called.
-func (p *Postgres) Freeze() (thaw func() error, err error) {
-	signal := func(s syscall.Signal) error { return syscall.Kill(p.cmd.Process.Pid, s) }
-	if err := signal(syscall.SIGSTOP); err != nil {
-		return nil, err
+// Freeze stops the server and these of its processes in their tracks, as a network
+// that swallows packets looks from outside, until the returned function is called.
+func (p *Postgres) Freeze(backends ...string) (thaw func() error, err error) {
+	pids := []int{p.cmd.Process.Pid}
+	for _, text := range backends {
+		pid, err := strconv.Atoi(text)
+		if err != nil {
+			return nil, fmt.Errorf("freezing a process: %w", err)
+		}
+		pids = append(pids, pid)
 	}
-	return func() error { return signal(syscall.SIGCONT) }, nil
+	signal := func(s syscall.Signal) error {
+		var errs []error
+		for _, pid := range pids {
+			if err := syscall.Kill(pid, s); err != nil && !errors.Is(err, syscall.ESRCH) {
+				errs = append(errs, err)
+			}
+		}
+		return errors.Join(errs...)
+	}
+	return func() error { return signal(syscall.SIGCONT) }, signal(syscall.SIGSTOP)
 }
 
 // Remove stops the server and removes its data.

@@ -74,7 +74,7 @@ type cluster struct {
 }
 
 // prepare makes a cluster whose nodes are not started.
-func prepare(t *testing.T, nodes, lifetime int, settings ...string) *cluster {
+func prepare(t *testing.T, nodes, lifetime int) *cluster {
 	t.Helper()
 	c := &cluster{
 		database: fmt.Sprintf("test%d", databases.Add(1)), key: newKey(),
@@ -83,30 +83,32 @@ func prepare(t *testing.T, nodes, lifetime int, settings ...string) *cluster {
 	}
 	must(t, database.NewDatabase(c.database))
 	for range nodes {
-		c.add(t, c.key, settings...)
+		c.add(t, c.key)
 	}
 	return c
 }
 
 // start makes a cluster.
-func start(t *testing.T, nodes, lifetime int, settings ...string) *cluster {
+func start(t *testing.T, nodes, lifetime int) *cluster {
 	t.Helper()
-	c := prepare(t, nodes, lifetime, settings...)
+	c := prepare(t, nodes, lifetime)
 	for _, n := range c.nodes {
 		n.Restart()
 	}
 	return c
 }
 
-// add prepares one more node with an encryption key. Its log must not have the
-// password of the database.
-func (c *cluster) add(t *testing.T, key string, settings ...string) *harness.Server {
+// add prepares one more node with an encryption key and older ones. Its log must not
+// have the password of the database.
+func (c *cluster) add(t *testing.T, keys ...string) *harness.Server {
 	t.Helper()
-	settings = append([]string{
-		"public_url " + c.public, "encryption_key {env.E2E_KEY}", "store postgres {env.E2E_DATABASE}",
-	}, settings...)
-	n := harness.NewNode(t, config, c.public, c.provider,
-		"E2E_SETTINGS="+strings.Join(settings, "\n"), "E2E_KEY="+key, "E2E_DATABASE="+database.URL(c.database))
+	settings := "public_url " + c.public + "\nstore postgres {env.E2E_DATABASE}\nencryption_key"
+	env := []string{"E2E_DATABASE=" + database.URL(c.database)}
+	for i, key := range keys {
+		settings += fmt.Sprintf(" {env.E2E_KEY%d}", i)
+		env = append(env, fmt.Sprintf("E2E_KEY%d=%s", i, key))
+	}
+	n := harness.NewNode(t, config, c.public, c.provider, append(env, "E2E_SETTINGS="+settings)...)
 	c.nodes = append(c.nodes, n)
 	t.Cleanup(func() {
 		if strings.Contains(n.Log(), harness.PostgresPassword) {

@@ -85,6 +85,7 @@ func (v grants) Begin(ctx context.Context, l *connect.Link, callback, id string)
 		session, err = v.cfg.Client.CreateConnectSession(ctx, req)
 	}
 	if err != nil {
+		v.checkProvider(ctx, p.Name, err)
 		return "", nil, err
 	}
 	return session.URL, saved{Session: session.Token.Reveal()}, nil

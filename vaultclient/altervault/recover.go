@@ -90,6 +90,7 @@ func (a *attempt) explain(ctx context.Context, err error) error {
 	case isAny(err, alter.ErrUnavailable):
 		return &ModelError{Message: "access to " + title + " cannot be had at the moment; try again in a minute", Cause: err}
 	}
+	a.vault.checkProvider(ctx, a.provider.Name, err)
 	return a.operator(err, "the tool is not set up as it should be; whoever runs this server can see why in its log")
 }
 

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -115,6 +116,7 @@ type Vault struct {
 	cfg         Config
 	log         *zap.Logger
 	constrained constrained
+	checked     sync.Map // providers that were looked for in the catalogue
 }
 
 // New returns a vault, or an error that names the setting that is missing. It
