@@ -1,9 +1,9 @@
 package store
 
 import (
-	"strings"
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
