@@ -236,6 +236,10 @@ func TestBearerIsThePersonOfALogin(t *testing.T) {
 	if err != nil || evil.User.Profile.EmailVerified {
 		t.Errorf("another address is verified because the old one was: %+v, %v", evil, err)
 	}
+	taken := map[string]any{"email": "alice@example.com", "email_verified": false, "jti": "3"}
+	if no, err := e.server.Verify(t.Context(), e.bearer(nil, taken), e.base+testPath); err != nil || no.User.Profile.EmailVerified {
+		t.Errorf("an address is verified by the login, though the provider says now that it is not: %+v, %v", no, err)
+	}
 }
 
 func TestBearerIsAdmitted(t *testing.T) {

@@ -87,7 +87,9 @@ func (p Profile) over(other Profile) Profile {
 	if p.Email == "" {
 		p.Email = other.Email
 	}
-	p.EmailVerified = p.EmailVerified || p.Email == other.Email && other.EmailVerified
+	if _, said := p.Claims["email_verified"]; !said {
+		p.EmailVerified = p.EmailVerified || p.Email == other.Email && other.EmailVerified
+	}
 	if p.Name == "" {
 		p.Name = other.Name
 	}

@@ -3,9 +3,12 @@ package store
 import (
 	"context"
 	"database/sql"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"time"
+
+	"go.uber.org/zap"
 )
 
 const (
@@ -17,8 +20,10 @@ const (
 		(SELECT realm, user_id, call FROM approvals WHERE expires_at <= $1 LIMIT $2)`
 )
 
-// PendingApproval returns the id of the approval that a person's call waits for,
-// or "". call names it; only its hash is stored.
+// PendingApproval returns what was remembered of the approval that a person's
+// call waits for, or "". call names it; only its hash is stored. What does not
+// open, as after the end of the key that sealed it, is not there: the person is
+// asked for another approval.
 func (r *Realm) PendingApproval(ctx context.Context, userID, call string, now time.Time) (string, error) {
 	var id string
 	err := r.db.reads.row(ctx, selectApproval, r.name, userID, digest(call), millis(now)).Scan(&id)
@@ -28,22 +33,49 @@ func (r *Realm) PendingApproval(ctx context.Context, userID, call string, now ti
 	if err != nil {
 		return "", fmt.Errorf("reading approval: %w", err)
 	}
-	return id, nil
+	return r.openApproval(id, userID, call), nil
 }
 
 // SetPendingApproval remembers an approval until then, in place of an earlier one
-// of the same call. An empty id forgets it.
+// of the same call. An empty id forgets it. It is sealed, for the pages where
+// people decide may stand in it.
 func (r *Realm) SetPendingApproval(ctx context.Context, userID, call, id string, until time.Time) error {
+	sealed, err := r.sealApproval(id, userID, call)
+	if err != nil {
+		return err
+	}
 	return r.db.write(ctx, func(ctx context.Context, t *tx) error {
 		var err error
 		if id == "" {
 			_, err = t.exec(ctx, deleteApproval, r.name, userID, digest(call))
 		} else {
-			_, err = t.exec(ctx, putApproval, r.name, userID, digest(call), id, millis(until))
+			_, err = t.exec(ctx, putApproval, r.name, userID, digest(call), sealed, millis(until))
 		}
 		if err != nil {
 			return fmt.Errorf("storing approval: %w", err)
 		}
 		return nil
 	})
+}
+
+func (r *Realm) sealApproval(id, userID, call string) (string, error) {
+	if id == "" {
+		return "", nil
+	}
+	sealed, err := r.seal([]byte(id), sealedApproval, userID, string(digest(call)))
+	return base64.RawStdEncoding.EncodeToString(sealed), err
+}
+
+// openApproval is the inverse of sealApproval; "" of what does not open.
+func (r *Realm) openApproval(text, userID, call string) string {
+	sealed, err := base64.RawStdEncoding.DecodeString(text)
+	if err != nil {
+		return ""
+	}
+	id, err := r.open(sealed, sealedApproval, userID, string(digest(call)))
+	if err != nil {
+		r.db.logger.Warn("what was remembered of an approval does not open", zap.String("user", userID), zap.Error(err))
+		return ""
+	}
+	return string(id)
 }

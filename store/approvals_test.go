@@ -1,6 +1,8 @@
 package store
 
 import (
+	"context"
+	"strings"
 	"testing"
 	"time"
 )
@@ -33,7 +35,24 @@ func TestPendingApproval(t *testing.T) {
 		}
 	}
 
-	must(t, "SetPendingApproval", r.SetPendingApproval(ctx, "alice", "other", "3", now.Add(time.Hour)))
+	const page = "https://vault.example/approve/secret"
+	must(t, "SetPendingApproval", r.SetPendingApproval(ctx, "alice", "other", page, now.Add(time.Hour)))
+	var stored string
+	must(t, "reading", db.reads.row(ctx, `SELECT id FROM approvals WHERE realm = 'a' AND expires_at = $1`, millis(now.Add(time.Hour))).Scan(&stored))
+	if stored == "" || strings.Contains(stored, "approve") {
+		t.Errorf("stored is %q, want it sealed: who has the link may decide", stored)
+	}
+	if id := find(r, "alice", "other", now); id != page {
+		t.Errorf("%q is found, want %q", id, page)
+	}
+	// What stands in the row of another call does not open there.
+	must(t, "moving", db.write(ctx, func(ctx context.Context, t *tx) error {
+		_, err := t.exec(ctx, `UPDATE approvals SET id = $1 WHERE call = $2`, stored, digest("send"))
+		return err
+	}))
+	if id := find(r, "alice", "send", now); id != "" {
+		t.Errorf("%q is found in the row of another call", id)
+	}
 	must(t, "Sweep", db.Sweep(ctx, now.Add(time.Minute)))
 	var rows int
 	must(t, "counting", db.reads.row(ctx, `SELECT count(*) FROM approvals`).Scan(&rows))

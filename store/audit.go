@@ -34,9 +34,11 @@ const (
 			entries = audit_usage.entries + excluded.entries, bytes = audit_usage.bytes + excluded.bytes`
 	selectAuditUsage = `SELECT entries, bytes FROM audit_usage WHERE realm = $1 AND scope = $2`
 	oldestAudit      = `SELECT id FROM audit_spool WHERE realm = $1 AND scope = $2 ORDER BY id LIMIT 1`
-	// No index but the key's is needed: ids begin with the time.
+	// No index but the key's is needed: ids begin with the time, and each spool
+	// that has rows has its usage.
 	sweepAudit = `DELETE FROM audit_spool WHERE (realm, scope, id) IN
-		(SELECT realm, scope, id FROM audit_spool WHERE id < $1 LIMIT $2)
+		(SELECT kept.realm, kept.scope, kept.id FROM audit_usage AS spools CROSS JOIN audit_spool AS kept
+		WHERE kept.realm = spools.realm AND kept.scope = spools.scope AND kept.id < $1 LIMIT $2)
 		RETURNING realm, scope, size`
 )
 

@@ -16,6 +16,7 @@ const (
 	sealedKey       = "signing key"
 	sealedSuccessor = "refresh successor"
 	sealedAudit     = "audit record"
+	sealedApproval  = "approval"
 
 	sealedIdentityTokens = "identity tokens"
 )

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -246,5 +247,34 @@ func TestSweepOfIdentityTokens(t *testing.T) {
 		if got != step.left {
 			t.Errorf("%s: %d rows, want %d", step.name, got, step.left)
 		}
+	}
+}
+
+// A sweep looks at the rows that it removes, not at all that there are.
+func TestSweepsUseIndexes(t *testing.T) {
+	db := newTest(t)
+	for name, query := range map[string]string{
+		"codes": sweepCodes, "sessions": sweepSessions, "taken ids": sweepTaken, "ended sessions": sweepEnded,
+		"families": sweepFamilies, "approvals": sweepApprovals, "audit records": sweepAudit,
+	} {
+		t.Run(name, func(t *testing.T) {
+			var plan []string
+			err := db.reads.each(t.Context(), func(row scanner) error {
+				var id, parent, unused int
+				var detail string
+				err := row.Scan(&id, &parent, &unused, &detail)
+				plan = append(plan, detail)
+				return err
+			}, "EXPLAIN QUERY PLAN "+query, 1, 1)
+			must(t, "explaining", err)
+			for _, step := range plan {
+				if strings.HasPrefix(step, "SCAN ") && !strings.HasPrefix(step, "SCAN spools") {
+					t.Errorf("%s: the plan has %q", query, step)
+				}
+			}
+			if len(plan) == 0 {
+				t.Error("there is no plan")
+			}
+		})
 	}
 }

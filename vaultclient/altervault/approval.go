@@ -18,6 +18,9 @@ import (
 // hears of it meanwhile.
 const maxToldWait = 10 * time.Minute
 
+// rememberTimeout bounds the write of what a call waits for.
+const rememberTimeout = 5 * time.Second
+
 // Approval is what a call waits for.
 type Approval struct {
 	ID    string `json:"id"`
@@ -91,9 +94,12 @@ func (a *attempt) waiting(ctx context.Context) (*Approval, error) {
 	return kept, nil
 }
 
-// remember keeps the approval for who comes back without it; nil forgets. Where it
-// cannot be kept the call goes on: the client may have it itself.
+// remember keeps the approval for who comes back without it, also when the client
+// has just left; nil forgets. Where it cannot be kept the call goes on: the client
+// may have it itself.
 func (a *attempt) remember(ctx context.Context, p *Approval, until time.Time) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rememberTimeout)
+	defer cancel()
 	if err := a.vault.cfg.Pending.SetPendingApproval(ctx, a.use.UserID, a.call(), p, until); err != nil {
 		a.vault.log.Warn("an approval that is waited for could not be remembered", zap.Error(err))
 	}
@@ -145,7 +151,7 @@ func (a *attempt) await(ctx context.Context, p *Approval) (*alter.ProxyResult, e
 		}
 		return nil, &PendingError{Provider: a.provider.Name, URL: p.page(last), Approval: *p}
 	case err == nil, errors.Is(err, alter.ErrApproval):
-		a.remember(context.WithoutCancel(ctx), nil, time.Time{})
+		a.remember(ctx, nil, time.Time{})
 	}
 	return result, err
 }

@@ -31,7 +31,7 @@ func TestHowLongACallWaitsForAnApproval(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				vault, use, begin := withoutNetwork(t)
+				vault, use, begin := withoutNetwork(t, forgetful{}, func(rt http.RoundTripper) http.RoundTripper { return rt })
 				ctx := t.Context()
 				if tt.timeout > 0 {
 					var cancel context.CancelFunc
@@ -59,26 +59,79 @@ func TestHowLongACallWaitsForAnApproval(t *testing.T) {
 	}
 }
 
+// A client that leaves at the moment when the vault asks for an approval finds it
+// when it comes back: another one could make the call happen twice.
+func TestApprovalOfAClientThatLeavesAtOnce(t *testing.T) {
+	ctx, leave := context.WithCancel(t.Context())
+	kept := &oneApproval{}
+	vault, use, base := withoutNetwork(t, kept, func(rt http.RoundTripper) http.RoundTripper {
+		return roundTrip(func(r *http.Request) (*http.Response, error) {
+			resp, err := rt.RoundTrip(r)
+			if r.URL.Path == "/sdk/proxy" {
+				leave()
+			}
+			return resp, err
+		})
+	})
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/messages", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp, err := vault.Send(req, use); err == nil {
+		_ = resp.Body.Close()
+		t.Error("a client that left has an answer")
+	}
+	if kept.approval == nil {
+		t.Error("the approval is forgotten")
+	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+// RoundTrip implements http.RoundTripper.
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// oneApproval remembers one approval, for callers that still are there.
+type oneApproval struct{ approval *altervault.Approval }
+
+func (o *oneApproval) PendingApproval(ctx context.Context, _, _ string) (*altervault.Approval, error) {
+	return o.approval, ctx.Err()
+}
+
+func (o *oneApproval) SetPendingApproval(ctx context.Context, _, _ string, p *altervault.Approval, _ time.Time) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	o.approval = p
+	return nil
+}
+
 // withoutNetwork returns a vault, a call of alice that must be approved, and the
 // base of the provider's URLs. Nothing goes over sockets, for whose events no
 // clock waits.
-func withoutNetwork(t *testing.T) (*altervault.Vault, altervault.Use, string) {
+func withoutNetwork(
+	t *testing.T, pending altervault.Pending, wrap func(http.RoundTripper) http.RoundTripper,
+) (*altervault.Vault, altervault.Use, string) {
 	t.Helper()
+	started := time.Now()
 	fake, err := altertest.New(altertest.Config{
 		BaseURL: "http://127.0.0.1:1", Grants: []altertest.Grant{{Person: "alice", Provider: "google", Gates: 1}},
+		// Its approvals live for ten minutes, which is also the longest wait: by a
+		// clock that is slow they outlive it.
+		Now: func() time.Time { return started.Add(time.Since(started) * 3 / 4) },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	client, err := alter.New(alter.Config{
-		APIKey: vaultclient.NewSecret(altertest.DefaultAPIKey), BaseURL: fake.URL, Vault: served{fake}, Providers: served{fake},
+		APIKey: vaultclient.NewSecret(altertest.DefaultAPIKey), BaseURL: fake.URL, Vault: wrap(served{fake}), Providers: served{fake},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
 	vault, err := altervault.New(altervault.Config{
-		Client: client, Tokens: &tokens{fake: fake, kept: make(map[string]string)}, Pending: forgetful{}, Once: forgetful{},
+		Client: client, Tokens: &tokens{fake: fake, kept: make(map[string]string)}, Pending: pending, Once: forgetful{},
 		Providers: map[string]*vaultclient.Provider{"google": {Name: "google", Title: "Google", APIHosts: []string{"127.0.0.1:1"}}},
 		Endpoint:  func(*http.Request) string { return "http://localhost/mcp" }, Sealer: newSealer(t),
 		Browser: cookieBrowser{}, Pages: printer{},

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"go.uber.org/zap"
 
@@ -168,13 +169,14 @@ func tooMany(e *alter.Error) string {
 	return text
 }
 
-// clean keeps what the vault says to one printable line, for it goes to a model.
+// clean keeps what the vault says to one printable line, for it goes to a model:
+// no separators of lines that are no control characters, and nothing invisible.
 func clean(s string) string {
 	s = strings.Map(func(r rune) rune {
-		if r < 0x20 || r == 0x7f {
+		if !unicode.IsPrint(r) {
 			return -1
 		}
 		return r
-	}, s)
+	}, strings.ToValidUTF8(s, ""))
 	return strings.ToValidUTF8(s[:min(len(s), 200)], "")
 }
