@@ -203,7 +203,7 @@ func (e *choiceEnv) choosePage(b *browser) string {
 }
 
 // TestChoiceMixUp brings the answer of one identity provider where another one's
-// is due (RFC 9700 section 4.4; security FED-04): no code goes there, and nobody is
+// is due (RFC 9700 section 4.4; security FED-07, FED-08): no code goes there, and nobody is
 // logged in.
 func TestChoiceMixUp(t *testing.T) {
 	e := newChoiceEnv(t)
@@ -260,6 +260,7 @@ func (e *choiceEnv) answerTo(ways map[string]string) string {
 	return testPath + "/login/callback?" + q.Encode()
 }
 
+// Security CONS-07, CONS-08, CONS-09.
 func TestChoiceForged(t *testing.T) {
 	e := newChoiceEnv(t)
 	b := e.newBrowser()

@@ -101,7 +101,7 @@ func (i *HostedIdentity) Login(w http.ResponseWriter, r *http.Request, l *Login)
 		return nil, nil
 	}
 	var a hostedAttempt
-	if !l.saved(&a) {
+	if !l.saved(&a) || a.Handle == "" { // or what another identity saved, before a reload
 		return nil, i.begin(w, r, l)
 	}
 	if !r.URL.Query().Has("wait") {

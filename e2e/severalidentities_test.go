@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/alter-mcp/caddy-alter-mcp/e2e/browser"
 	"github.com/alter-mcp/caddy-alter-mcp/e2e/harness"
 	"github.com/alter-mcp/caddy-alter-mcp/e2e/mcpclient"
 )
@@ -54,5 +55,44 @@ func TestSeveralIdentities(t *testing.T) {
 		if err := c.Refresh(t.Context()); (err != nil) != (way == "Partners") {
 			t.Errorf("refresh of alice by %s after Partners was taken out: %v", way, err)
 		}
+	}
+}
+
+// TestSeveralIdentitiesOneIsDown: a provider that is away is told the client of who
+// chose it, and holds up nobody else.
+func TestSeveralIdentitiesOneIsDown(t *testing.T) {
+	idp := harness.StartIDP(t, "")
+	s := harness.NewServer(t, "testdata", withSettings("identity oidc "+idp.Issuer+" {\nclient_id e2e\nclient_secret e2e-secret\ntitle Staff\n}"))
+	idp.Register(s.Endpoint)
+	s.Sites = append(s.Sites, strings.TrimSuffix(idp.Issuer, "/"))
+	s.ExpectErrors(`"path":"/mcp/login`)
+	idp.Fail(harness.Fault{Where: "discovery", What: "down"})
+	person := alice
+	person.LoginWith = "Staff"
+	if code := tryLogIn(t, s, person); code != "temporarily_unavailable" {
+		t.Errorf("the client hears %q, want temporarily_unavailable", code)
+	}
+	person.LoginWith = "your account on this server"
+	if code := tryLogIn(t, s, person); code != "" {
+		t.Errorf("the client of who chose another way hears %q", code)
+	}
+}
+
+// TestSeveralIdentitiesWithAlter: of two identities beside the Alter Vault one is on
+// Alter's pages, in another tab. The person's token goes to the vault.
+func TestSeveralIdentitiesWithAlter(t *testing.T) {
+	v, other := harness.StartVault(t), harness.StartIDP(t, "")
+	t.Cleanup(v.CheckProtocol)
+	s := harness.NewAlterServer(t, v, "testdata/alter/server.Caddyfile", "E2E_VAULT=choice", "E2E_ISSUER="+other.Issuer)
+	for _, pair := range [][2]browser.Person{{alice, bob}, {bob, alice}} {
+		person := pair[0]
+		person.LoginWith = "Acme"
+		b := newBrowser(t, s, person)
+		c := logIn(t, s, b, mcpclient.Modern)
+		connect(t, b, call(t, c, "list_messages").ConnectURL())
+		checkGmail(t, call(t, c, "list_messages"), pair[0], pair[1])
+	}
+	if n := len(other.Seen().Authorize); n != 0 {
+		t.Errorf("the provider that nobody chose got %d authorization requests", n)
 	}
 }
