@@ -67,7 +67,9 @@ func (s shortened) Error() string { return shorten(s.error.Error()) }
 // Unwrap returns the error that is quoted.
 func (s shortened) Unwrap() error { return s.error }
 
-// without cuts secrets out of a text of a provider.
+// without cuts secrets out of a text of a provider. vaultclient's TokenError does
+// the same: neither package may import the other, and these lines are no reason
+// for a third that both know.
 func without(text string, secrets []string) string {
 	for _, secret := range secrets {
 		if secret == "" {
