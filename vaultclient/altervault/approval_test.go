@@ -195,3 +195,31 @@ func TestApprovalShowsTheNextGate(t *testing.T) {
 		t.Errorf("after the first decision the page is %s, want that of %s", second, ids[1])
 	}
 }
+
+// A client that hears of the approval waits as long as its call may take, up to
+// ten minutes, also where that is longer than the client of the vault waits by
+// itself.
+func TestApprovalWaitFollowsTheCall(t *testing.T) {
+	tests := map[string]struct{ call, want time.Duration }{
+		"shorter than the vault's client waits": {3 * time.Minute, 3*time.Minute - time.Second},
+		"longer than the vault's client waits":  {8 * time.Minute, 8*time.Minute - time.Second},
+		"longer than any call waits":            {time.Hour, 10 * time.Minute},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			e := newEnv(t)
+			e.gated(1)
+			e.fake.AddFault(altertest.Fault{Path: "/sdk/approvals/*", Times: 8, Status: 503, Body: json.RawMessage(`{"error":"deploying"}`)})
+			ctx, cancel := context.WithTimeout(t.Context(), tt.call)
+			defer cancel()
+			started := time.Now()
+			use := e.use(func(u *altervault.Use) { u.Progress = e.decides((*altertest.Vault).Approve) })
+			if _, _, err := e.send(ctx, "ok", use); err != nil {
+				t.Fatal(err)
+			}
+			if waited := e.until.Sub(started); waited < tt.want-10*time.Second || waited > tt.want+10*time.Second {
+				t.Errorf("the call waits for %s, want %s", waited, tt.want)
+			}
+		})
+	}
+}

@@ -42,8 +42,9 @@ type env struct {
 	log    *observer.ObservedLogs
 	base   string // of the pages
 
-	mu   sync.Mutex
-	told []string // by Progress
+	mu    sync.Mutex
+	told  []string  // by Progress
+	until time.Time // the latest end of what paused between two calls of the vault
 }
 
 func newEnv(t *testing.T, change ...func(*altervault.Config)) *env {
@@ -55,7 +56,7 @@ func newEnv(t *testing.T, change ...func(*altervault.Config)) *env {
 	e.tokens = &tokens{fake: e.fake, kept: make(map[string]string)}
 	client, err := alter.New(alter.Config{
 		APIKey: vaultclient.NewSecret(e.fake.APIKey()), BaseURL: e.fake.URL, Caller: alter.Caller{Name: "tests"},
-		Sleep: func(ctx context.Context, _ time.Duration) error { return ctx.Err() },
+		Sleep: e.pause,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -90,6 +91,16 @@ func newEnv(t *testing.T, change ...func(*altervault.Config)) *env {
 	t.Cleanup(server.Close)
 	e.base = server.URL
 	return e
+}
+
+// pause takes no time and remembers how long its caller has.
+func (e *env) pause(ctx context.Context, _ time.Duration) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if end, ok := ctx.Deadline(); ok && end.After(e.until) {
+		e.until = end
+	}
+	return ctx.Err()
 }
 
 // tokens are people's tokens, issued by the fake's identity provider.
