@@ -78,7 +78,7 @@ func (e *env) decides(decide func(*altertest.Vault, string) bool) func(string) {
 	return func(message string) {
 		e.progress(message)
 		if ids := e.fake.PendingApprovals(); len(ids) > 0 {
-			go decide(e.fake, ids[0])
+			decide(e.fake, ids[0]) // at once, so that the next question hears of one more
 		}
 	}
 }
@@ -174,7 +174,7 @@ func TestApprovalForgottenByTheVault(t *testing.T) {
 // Each of several decisions has a page of its own: whoever comes back is shown the
 // one that is still to be made.
 func TestApprovalShowsTheNextGate(t *testing.T) {
-	e := newEnv(t, func(c *altervault.Config) { c.ApprovalWait = 50 * time.Millisecond })
+	e := newEnv(t, func(c *altervault.Config) { c.ApprovalWait = time.Second })
 	e.gated(2)
 	page := func() string {
 		var pending *altervault.PendingError
