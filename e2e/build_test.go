@@ -90,7 +90,8 @@ func TestExamples(t *testing.T) {
 				cmd.Env = harness.Environment(home, "XDG_DATA_HOME="+filepath.Join(home, "data"),
 					"ALTER_MCP_KEY=MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=", "ALTER_API_KEY=alter_rk_fakevaultfakevaultfake_2whbul", "ALICE_HASH=$x", "BOB_HASH=$x",
 					"GOOGLE_CLIENT_ID=x", "GOOGLE_CLIENT_SECRET=x", "GITHUB_CLIENT_ID=x", "GITHUB_CLIENT_SECRET=x",
-					"TRACKER_CLIENT_ID=x", "TRACKER_CLIENT_SECRET=x", "OIDC_CLIENT_ID=x", "OIDC_CLIENT_SECRET=x", "PARTNER_CLIENT_ID=x", "PARTNER_CLIENT_SECRET=x")
+					"TRACKER_CLIENT_ID=x", "TRACKER_CLIENT_SECRET=x", "OIDC_CLIENT_ID=x", "OIDC_CLIENT_SECRET=x", "PARTNER_CLIENT_ID=x", "PARTNER_CLIENT_SECRET=x",
+					"DATABASE_URL=postgres://alter_mcp@localhost/alter_mcp")
 				out, err := cmd.CombinedOutput()
 				if err != nil {
 					t.Errorf("caddy %s: %v\n%s", command[0], err, out)
