@@ -76,14 +76,8 @@ func OpenPostgres(ctx context.Context, url string, o PostgresOptions) (*DB, erro
 	if err != nil {
 		return nil, err
 	}
-	if o.Sealer == nil || o.Fingerprint == "" {
-		return nil, errors.New("opening database: sealer and fingerprint are required")
-	}
-	if o.Logger == nil {
-		o.Logger = zap.NewNop()
-	}
-	if o.Now == nil {
-		o.Now = time.Now
+	if err := o.complete(); err != nil {
+		return nil, fmt.Errorf("opening database: %w", err)
 	}
 	if o.Connections == 0 {
 		o.Connections = DefaultConnections

@@ -9,10 +9,8 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/pressly/goose/v3"
-	"go.uber.org/zap"
 	_ "modernc.org/sqlite" // the driver "sqlite"
 )
 
@@ -25,14 +23,8 @@ const readers = 4
 // gives [ErrOtherKeyset], a damaged one [ErrBroken], and both are left as they
 // are.
 func OpenSQLite(ctx context.Context, path string, o Options) (*DB, error) {
-	if o.Sealer == nil || o.Fingerprint == "" {
-		return nil, errors.New("opening database: sealer and fingerprint are required")
-	}
-	if o.Logger == nil {
-		o.Logger = zap.NewNop()
-	}
-	if o.Now == nil {
-		o.Now = time.Now
+	if err := o.complete(); err != nil {
+		return nil, fmt.Errorf("opening database: %w", err)
 	}
 	path, err := filepath.Abs(path)
 	if err != nil {

@@ -68,6 +68,20 @@ type Options struct {
 	Now func() time.Time
 }
 
+// complete fills in the defaults.
+func (o *Options) complete() error {
+	if o.Sealer == nil || o.Fingerprint == "" {
+		return errors.New("sealer and fingerprint are required")
+	}
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return nil
+}
+
 // DB is an open database. Its methods are safe for concurrent use.
 type DB struct {
 	sealer Sealer
