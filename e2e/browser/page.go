@@ -65,13 +65,18 @@ func parsePage(resp *http.Response, body []byte) (*Page, error) {
 			}
 			p.Stylesheets = append(p.Stylesheets, sheet)
 		case atom.A:
+			with, isWay := strings.CutPrefix(text(n), "Log in with ")
+			isTab := attribute(n, "target") == "_blank"
+			if !isWay && !isTab {
+				continue
+			}
 			link, err := p.URL.Parse(attribute(n, "href"))
 			if err != nil {
 				return nil, fmt.Errorf("link with a malformed address: %w", err)
 			}
-			if attribute(n, "target") == "_blank" {
+			if isTab {
 				p.Tabs = append(p.Tabs, link)
-			} else if with, ok := strings.CutPrefix(text(n), "Log in with "); ok {
+			} else {
 				p.Ways[with] = link
 			}
 		case atom.Form:
