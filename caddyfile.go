@@ -52,7 +52,7 @@ func parseDirective(d httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 //	    identity         <type> ...
 //	    allow            email|domain|group|subject <value>... or any
 //	    deny             email|domain|group|subject <value>...
-//	    api_key          <key>
+//	    api_key          <key> [<older key>...]
 //	    vault            <type> ...
 //	    provider         <name> { ... }
 //	    tool             <name> [<type>] { ... }
@@ -97,7 +97,7 @@ func (h *Handler) unmarshalAPIKey(d *caddyfile.Dispenser) error {
 		return d.Err("api_key stands for vault alter, and there is a vault already; put the key there")
 	}
 	var v AlterVault
-	err := oneArg(d, &v.APIKey)
+	err := v.unmarshalKeys(d)
 	h.VaultRaw = caddyconfig.JSONModuleObject(v, "type", "alter", nil)
 	return err
 }

@@ -292,6 +292,7 @@ func TestExamples(t *testing.T) {
 		t.Setenv(name, aliceHash)
 	}
 	t.Setenv("ALTER_API_KEY", altertest.DefaultAPIKey)
+	t.Setenv("OLD_ALTER_API_KEY", olderAPIKey)
 	t.Setenv("DATABASE_URL", "postgres://u:p@db.example.com/alter?sslmode=verify-full")
 	dir := t.TempDir()
 	t.Setenv("XDG_DATA_HOME", dir)

@@ -22,6 +22,10 @@ func TestProvisionErrorsOfAlter(t *testing.T) {
 		"no key":                         {"vault alter\nidentity alter\n", "api_key"},
 		"unset key":                      {"api_key {env.UNSET_ALTER_KEY}\n", "{env.UNSET_ALTER_KEY}"},
 		"key with a typing error":        {"api_key alter_rk_fakevaultfakevaultfake_2whbux\n", "vault alter: "},
+		"unset older key":                {"api_key " + altertest.DefaultAPIKey + " {env.UNSET_ALTER_KEY}\n", "{env.UNSET_ALTER_KEY}"},
+		"older key with a typing error":  {"api_key " + altertest.DefaultAPIKey + " alter_rk_fakevaultfakevaultfake_2whbux\n", "vault alter: api_key: an older one: "},
+		"the same API key twice":         {"api_key " + altertest.DefaultAPIKey + " " + altertest.DefaultAPIKey + "\n", "the same key twice"},
+		"an older API key twice":         {"api_key " + altertest.DefaultAPIKey + " " + olderAPIKey + " " + olderAPIKey + "\n", "the same key twice"},
 		"vault without https":            {"vault alter {\napi_key " + altertest.DefaultAPIKey + "\nbase_url http://vault.example.com\n}\nidentity alter\n", "https"},
 		"odd caller":                     {"vault alter {\napi_key " + altertest.DefaultAPIKey + "\ncaller Ä\n}\nidentity alter\n", "caller"},
 		"a longer life than the longest": {"vault alter {\napi_key " + altertest.DefaultAPIKey + "\nconnect {\nmax_lifetime 1d\ndefault_lifetime 2d\n}\n}\nidentity alter\n", "vault alter: connect: "},
@@ -60,6 +64,7 @@ func TestProvisionOfAlter(t *testing.T) {
 		"an own login":               key + "identity oidc https://login.example.com {\nclient_id a\n}\n",
 		"Alter for logins alone":     "identity alter {\n" + key + "}\n",
 		"labels in the local vault":  identityAlice + "provider google {\nclient_id a\nclient_secret b\n}\n" + gmailTool + "label work\n}\n",
+		"an older API key":           "api_key " + altertest.DefaultAPIKey + " " + olderAPIKey + "\n" + gmailTool + "}\n",
 		"every setting of a tool":    key + gmailTool + "label work\naccount a@example.com\nagent bot\nmode proxy\nreason why\nconstraints a b\n}\n",
 		"a service without a preset": key + "tool a {\ndescription d\nprovider tracker\nget https://api.tracker.example/items\n}\n",
 	} {

@@ -27,6 +27,11 @@ type AlterVault struct {
 	// placeholders are allowed. Required.
 	APIKey string `json:"api_key,omitempty"`
 
+	// Former keys of the same app or agent; placeholders are allowed. What was to
+	// be reported to the vault's audit with them, and was not sent when the key
+	// changed, is sent with APIKey. Nothing else uses them, so they may be revoked.
+	OlderAPIKeys []string `json:"older_api_keys,omitempty"`
+
 	// Where the vault is; placeholders are allowed. https, or http on this
 	// computer. Default: the environment variable ALTER_BASE_URL, as for Alter's
 	// own SDK, or `https://backend.alterauth.com`.
@@ -60,7 +65,8 @@ type AlterVault struct {
 	// On what terms people connect their accounts.
 	Connect *AlterConnect `json:"connect,omitempty"`
 
-	config alter.Config
+	config    alter.Config
+	olderKeys []vaultclient.Secret
 }
 
 // CaddyModule implements caddy.Module.
@@ -93,6 +99,9 @@ func (v *AlterVault) resolve() error {
 	}
 	var err error
 	if v.config, err = alterConfig(v.APIKey, v.BaseURL); err != nil {
+		return err
+	}
+	if err := v.resolveOlderKeys(); err != nil {
 		return err
 	}
 	v.config.Caller = alter.Caller{Name: v.Caller, Type: alter.CallerType(v.CallerType)}
@@ -165,7 +174,7 @@ func (v *AlterVault) identityToken() authserver.IdentityTokenKind {
 // UnmarshalCaddyfile implements caddyfile.Unmarshaler. Syntax:
 //
 //	vault alter {
-//	    api_key     <key>
+//	    api_key     <key> [<older key>...]
 //	    base_url    <url>
 //	    caller      <name> [service|agent]
 //	    mode        auto|retrieve|proxy
@@ -194,7 +203,7 @@ func (v *AlterVault) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 func (v *AlterVault) unmarshalSetting(d *caddyfile.Dispenser) error {
 	switch d.Val() {
 	case "api_key":
-		return oneArg(d, &v.APIKey)
+		return v.unmarshalKeys(d)
 	case "base_url":
 		return oneArg(d, &v.BaseURL)
 	case "caller":

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -31,20 +32,19 @@ func (v *AlterVault) open(h *vaultHouse) (vault, error) {
 		cfg.Caller.Name = callerName(h.handler.Name)
 	}
 	cfg.Audit = alter.AuditLevel(v.Audit)
+	var queues []*alter.AuditQueue
 	if cfg.Audit != alter.AuditNone {
 		var err error
-		cfg.Queue, err = alter.NewAuditQueue(alter.AuditQueueConfig{
-			Spool: h.realm.AuditSpool(alter.AuditScope(cfg.APIKey)), Logger: h.logger,
-		})
-		if err != nil {
+		if queues, err = v.auditQueues(h.realm, h.logger); err != nil {
 			return nil, err
 		}
+		cfg.Queue = queues[0]
 	}
 	client, err := alter.New(cfg)
 	if err != nil {
 		return nil, err
 	}
-	out := &alterVault{client: client, endpoint: h.endpoint, queue: cfg.Queue, log: h.logger}
+	out := &alterVault{client: client, endpoint: h.endpoint, queues: queues, log: h.logger}
 	out.Vault, err = altervault.New(altervault.Config{
 		Client: client, Mode: v.Mode, Connect: v.Connect.terms(), Providers: h.providers, Tokens: userTokens{h.auth}, Pending: pendingApprovals{h.realm},
 		Connected: func(provider, outcome string) { metrics.connects.WithLabelValues(provider, outcome).Inc() },
@@ -72,37 +72,34 @@ type alterVault struct {
 	*altervault.Vault
 	providers map[string]*vaultclient.Provider
 	client    *alter.Client
-	endpoint  string            // canonical URL
-	queue     *alter.AuditQueue // nil: nothing is reported
+	endpoint  string              // canonical URL
+	queues    []*alter.AuditQueue // none: nothing is reported
 	log       *zap.Logger
 	stop      context.CancelFunc
-	done      chan struct{}
+	running   sync.WaitGroup // of the queues
 }
 
 // start begins to send what is reported.
 func (v *alterVault) start() {
 	metrics.limits.add(v.endpoint, v.client)
 	ctx, stop := context.WithCancel(context.Background())
-	v.stop, v.done = stop, make(chan struct{})
-	if v.queue == nil {
-		close(v.done)
-		return
+	v.stop = stop
+	for _, queue := range v.queues {
+		metrics.audit.add(queue)
+		v.running.Go(func() {
+			defer metrics.audit.remove(queue)
+			if err := queue.Run(ctx, v.client); err != nil {
+				v.log.Error("records for the vault's audit were not all kept", zap.Error(err))
+			}
+		})
 	}
-	metrics.audit.add(v.queue)
-	go func() {
-		defer close(v.done)
-		defer metrics.audit.remove(v.queue)
-		if err := v.queue.Run(ctx, v.client); err != nil {
-			v.log.Error("records for the vault's audit were not all kept", zap.Error(err))
-		}
-	}()
 }
 
 // close ends what runs in the background. What was not sent stays in the store.
 func (v *alterVault) close() {
 	metrics.limits.remove(v.endpoint, v.client)
 	v.stop()
-	<-v.done
+	v.running.Wait()
 	v.client.Close()
 }
 

@@ -66,8 +66,10 @@ type AuditUsage struct {
 	Oldest  time.Time // when the oldest row was added; zero if there is none
 }
 
-// AuditScope names the spool of an API key: records of one key are never sent
-// with another. It does not tell the key.
+// AuditScope names the spool of an API key, so that records of one app are never
+// sent with the key of another. It does not tell the key, nor the app: who knows
+// that two keys are of one app gives the spools of both to queues that run with
+// the client of either.
 func AuditScope(key vaultclient.Secret) string {
 	sum := sha256.Sum256([]byte("alter audit spool\n" + key.Reveal()))
 	return hex.EncodeToString(sum[:16])

@@ -47,7 +47,7 @@ func (v *Vault) AssertIdentity(ctx context.Context, a Assertion) (vaultclient.Se
 		switch {
 		case err == nil:
 			return signed.Token, nil
-		case !isAny(err, alter.ErrUserTokenRejected, alter.ErrStepUpRequired):
+		case !wantsOtherToken(err):
 			return vaultclient.Secret{}, v.explainAssertion(&a, err)
 		}
 		if rejected := v.cfg.Tokens.RejectUserToken(ctx, a.UserID, token); rejected != nil {

@@ -177,12 +177,40 @@ func TestUserTokenRefused(t *testing.T) {
 	}
 }
 
-// A fresh login that the vault insists on leads to one.
+// A fresh login that the vault insists on is told the client by the first answer:
+// what can be had by renewing the token is tried within the call.
 func TestStepUp(t *testing.T) {
-	e := newEnv(t)
-	e.fake.AddFault(fault(403, "step_up_required", `"max_session_age_seconds":60`))
-	e.tokens.renewed = e.fake.UserToken("alice", 1<<40)
-	if _, _, err := e.send(t.Context(), "ok", e.use()); !errors.Is(err, altervault.ErrLoginRequired) {
-		t.Errorf("Send: %v, want ErrLoginRequired", err)
+	for mode, path := range map[string]string{altervault.ModeRetrieve: "/sdk/token", altervault.ModeProxy: "/sdk/proxy"} {
+		for name, tc := range map[string]struct {
+			renewable bool
+			refusals  int // by the vault; -1: of every token
+			rejected  int // tokens
+			login     bool
+		}{
+			"a renewed token is fresh enough": {true, 1, 1, false},
+			"only a login will do":            {true, -1, 2, true},
+			"a token that cannot be renewed":  {false, -1, 1, true},
+		} {
+			t.Run(mode+": "+name, func(t *testing.T) {
+				e := newEnv(t)
+				e.fake.AddGrant(altertest.Grant{Person: "alice", Provider: "google"})
+				f := fault(403, "step_up_required", `"max_session_age_seconds":60`)
+				f.Path, f.Times = path, tc.refusals
+				e.fake.AddFault(f)
+				if tc.renewable {
+					e.tokens.renewed = e.fake.UserToken("alice", 1<<40)
+				}
+				a, _, err := e.sendBody(t.Context(), http.MethodPost, "ok", `{"x":1}`, e.use(func(u *altervault.Use) { u.Mode = mode }))
+				if tc.login && !errors.Is(err, altervault.ErrLoginRequired) || !tc.login && (err != nil || a.Person != "alice") {
+					t.Errorf("Send: %+v, %v; want a login: %v", a, err, tc.login)
+				}
+				if e.tokens.refused != tc.rejected {
+					t.Errorf("%d tokens were rejected, want %d", e.tokens.refused, tc.rejected)
+				}
+				if _, err := e.tokens.UserToken(t.Context(), "alice"); errors.Is(err, altervault.ErrLoginRequired) != tc.login {
+					t.Errorf("the person's token after the call: %v; want none: %v", err, tc.login)
+				}
+			})
+		}
 	}
 }

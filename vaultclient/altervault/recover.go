@@ -62,7 +62,7 @@ func (a *attempt) explain(ctx context.Context, err error) error {
 		return err
 	}
 	switch title := a.provider.Title; {
-	case isAny(err, alter.ErrUserTokenRejected, alter.ErrStepUpRequired):
+	case wantsOtherToken(err):
 		if err := a.vault.cfg.Tokens.RejectUserToken(ctx, a.use.UserID, a.token); err != nil {
 			return err
 		}

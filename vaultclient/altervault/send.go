@@ -101,6 +101,11 @@ type attempt struct {
 
 // withToken sends the request for the person's token, and once more if the vault
 // refuses that and there is another one: nothing has happened then.
+//
+// A token that was renewed may be as good as the fresh login that the vault asks
+// for, if it looks at when the token was issued. If it looks at when the person
+// logged in, it refuses the second token in the same call, which ends the login:
+// the client gets one 401, whose way out is a login and no renewal.
 func (a *attempt) withToken(ctx context.Context, req *http.Request) (*http.Response, error) {
 	for again := true; ; again = false {
 		var err error
@@ -108,7 +113,7 @@ func (a *attempt) withToken(ctx context.Context, req *http.Request) (*http.Respo
 			return nil, refuse(req, err)
 		}
 		resp, err := a.send(ctx, req)
-		if !again || !errors.Is(err, alter.ErrUserTokenRejected) {
+		if !again || !wantsOtherToken(err) {
 			return resp, err
 		}
 		if err := a.vault.cfg.Tokens.RejectUserToken(ctx, a.use.UserID, a.token); err != nil {
@@ -118,6 +123,12 @@ func (a *attempt) withToken(ctx context.Context, req *http.Request) (*http.Respo
 			return nil, err
 		}
 	}
+}
+
+// wantsOtherToken reports whether the vault refused the person's token, and not
+// what was to be done with it.
+func wantsOtherToken(err error) bool {
+	return isAny(err, alter.ErrUserTokenRejected, alter.ErrStepUpRequired)
 }
 
 // send sends the request in the mode of the call.
