@@ -61,15 +61,20 @@ func (e *TokenError) Error() string {
 // hide cuts out what a request held: some providers repeat in their description
 // the token that they do not like, and the description goes into the log.
 func (e *TokenError) hide(secrets ...string) {
+	e.Code, e.Description = hide(e.Code, secrets...), hide(e.Description, secrets...)
+}
+
+// hide cuts secrets out of a provider's text, as they are and as in a form.
+func hide(text string, secrets ...string) string {
 	for _, secret := range secrets {
 		if secret == "" {
 			continue
 		}
 		for _, form := range []string{secret, url.QueryEscape(secret)} {
-			e.Code = strings.ReplaceAll(e.Code, form, "[hidden]")
-			e.Description = strings.ReplaceAll(e.Description, form, "[hidden]")
+			text = strings.ReplaceAll(text, form, "[hidden]")
 		}
 	}
+	return text
 }
 
 // Dead reports whether the grant itself was refused, so that only the person
@@ -138,19 +143,6 @@ func (p *Provider) Refresh(ctx context.Context, rt http.RoundTripper, refreshTok
 	return p.askForTokens(ctx, rt, url.Values{"grant_type": {grantRefresh}, "refresh_token": {refreshToken.Reveal()}})
 }
 
-// Revoke tells the provider that a token is given up (RFC 7009). Without a
-// revocation endpoint it does nothing.
-func (p *Provider) Revoke(ctx context.Context, rt http.RoundTripper, token Secret) error {
-	if p.RevocationURL == "" || token.IsZero() {
-		return nil
-	}
-	status, _, _, err := p.postForm(ctx, rt, p.RevocationURL, url.Values{"token": {token.Reveal()}})
-	if err == nil && status >= http.StatusBadRequest {
-		err = fmt.Errorf("revocation endpoint answered %d", status)
-	}
-	return err
-}
-
 func (p *Provider) askForTokens(ctx context.Context, rt http.RoundTripper, form url.Values) (*Tokens, error) {
 	status, contentType, body, err := p.postForm(ctx, rt, p.TokenURL, form)
 	if err != nil {
@@ -189,6 +181,12 @@ func (p *Provider) postForm(ctx context.Context, rt http.RoundTripper, target st
 	if p.TokenAuth == AuthBasic { // both parts are form-encoded first
 		req.SetBasicAuth(url.QueryEscape(p.ClientID), url.QueryEscape(p.ClientSecret.Reveal()))
 	}
+	return send(rt, req)
+}
+
+// send sends a request to a provider's own endpoints and returns status, content
+// type and body of the answer, which is bounded. Redirects are not followed.
+func send(rt http.RoundTripper, req *http.Request) (int, string, []byte, error) {
 	resp, err := rt.RoundTrip(req)
 	if err != nil {
 		return 0, "", nil, fmt.Errorf("%w: %w", ErrUnavailable, err)

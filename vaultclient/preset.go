@@ -32,8 +32,13 @@ func Preset(name string) (Provider, bool) {
 // PresetNames returns the names of all presets, sorted.
 func PresetNames() []string { return slices.Sorted(maps.Keys(presets())) }
 
-// Merge fills what p leaves open from a preset.
+// Merge fills what p leaves open from a preset. Another token endpoint than the
+// preset's is that of another server, whose tokens and client secret are none of
+// the business of the preset's revocation endpoint.
 func (p *Provider) Merge(preset Provider) {
+	if p.TokenURL != "" && p.TokenURL != preset.TokenURL {
+		preset.RevocationURL = ""
+	}
 	for _, field := range []struct{ own, preset *string }{
 		{&p.Title, &preset.Title},
 		{&p.Issuer, &preset.Issuer},
@@ -41,6 +46,7 @@ func (p *Provider) Merge(preset Provider) {
 		{&p.AuthorizationURL, &preset.AuthorizationURL},
 		{&p.TokenURL, &preset.TokenURL},
 		{&p.RevocationURL, &preset.RevocationURL},
+		{&p.Revocation, &preset.Revocation},
 		{&p.ScopeParam, &preset.ScopeParam},
 		{&p.ScopeSeparator, &preset.ScopeSeparator},
 		{&p.ScopePrefix, &preset.ScopePrefix},
@@ -124,6 +130,11 @@ func (p *Provider) validateURLs() error {
 		if err := checkURL(at.url); err != nil {
 			errs = append(errs, fmt.Errorf("%s %q: %w", at.setting, at.url, err))
 		}
+	}
+	switch p.Revocation {
+	case "", RevocationRFC7009, RevocationGitHub, RevocationSlack:
+	default:
+		errs = append(errs, fmt.Errorf("revocation %q: want %s, %s or %s", p.Revocation, RevocationRFC7009, RevocationGitHub, RevocationSlack))
 	}
 	return errors.Join(errs...)
 }

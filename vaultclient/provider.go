@@ -23,9 +23,12 @@ type Provider struct {
 	AuthorizationURL string `json:"authorization_url,omitempty"`
 	// TokenURL is the token endpoint.
 	TokenURL string `json:"token_url,omitempty"`
-	// RevocationURL takes a POST as in RFC 7009, when a person disconnects.
-	// Optional.
+	// RevocationURL is told when a person disconnects. `{client_id}` in it stands
+	// for the client ID where Revocation is github. Optional.
 	RevocationURL string `json:"revocation_url,omitempty"`
+	// Revocation is how RevocationURL is told: rfc7009 (default), or github or slack
+	// as those services want it.
+	Revocation string `json:"revocation,omitempty"`
 
 	// APIHosts are the hosts that may see a person's token: host names,
 	// "*.example.com" for any name below, or host:port.

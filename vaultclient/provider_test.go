@@ -70,6 +70,8 @@ func TestValidate(t *testing.T) {
 		"no authorization URL":     {func(p *Provider) { p.AuthorizationURL = "" }, `authorization_url "": want`},
 		"http on the internet":     {func(p *Provider) { p.TokenURL = "http://p.example/t" }, `token_url "http://p.example/t": want https`},
 		"relative URL":             {func(p *Provider) { p.RevocationURL = "/revoke" }, `revocation_url "/revoke": want`},
+		"client id in a URL":       {func(p *Provider) { p.Revocation, p.RevocationURL = "github", "https://p.example/{client_id}/grant" }, ""},
+		"unknown revocation":       {func(p *Provider) { p.Revocation = "post" }, `revocation "post": want rfc7009, github or slack`},
 		"user in a URL":            {func(p *Provider) { p.TokenURL = "https://a@p.example/t" }, "token_url"},
 		"no API host":              {func(p *Provider) { p.APIHosts = nil }, "api_hosts is missing"},
 		"any host":                 {func(p *Provider) { p.APIHosts = []string{"*"} }, `api_hosts "*": want`},

@@ -67,13 +67,13 @@ func (v grants) revokeAt(ctx context.Context, p *vaultclient.Provider, g *Grant)
 	if p == nil || g.Dead || g.Client != p.Client() {
 		return
 	}
-	token := g.RefreshToken // ends the access tokens as well (RFC 7009 section 2.1)
-	if token.IsZero() {
-		token = g.AccessToken
+	access := g.AccessToken
+	if !g.Expiry.IsZero() && !v.cfg.Now().Before(g.Expiry) {
+		access = vaultclient.Secret{}
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), revokeTimeout)
 	defer cancel()
-	if err := p.Revoke(ctx, v.cfg.HTTP, token); err != nil {
+	if err := p.Revoke(ctx, v.cfg.HTTP, access, g.RefreshToken); err != nil {
 		v.log.Warn("a grant could not be revoked at its provider", zap.String("provider", p.Name), zap.Error(err))
 	}
 }
