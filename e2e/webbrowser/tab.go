@@ -30,6 +30,35 @@ func (b *Browser) Open(t testing.TB, w Window) *Tab {
 	return tab
 }
 
+// PressForTab presses a key that opens another tab, which it returns. It ends with
+// this one.
+func (tab *Tab) PressForTab(key string) *Tab {
+	tab.t.Helper()
+	tab.b.tabs++
+	opened := &Tab{t: tab.t, b: tab.b, id: tab.b.tabs}
+	tab.ask("popup", map[string]any{"key": key, "as": opened.id}, nil)
+	return opened
+}
+
+// Stay keeps pages that go on by themselves to an address with that parameter,
+// so that they can be looked at, until [Tab.GoOn].
+func (tab *Tab) Stay(parameter string) {
+	tab.t.Helper()
+	tab.ask("stay", map[string]any{"parameter": parameter}, nil)
+}
+
+// GoOn loads a page again that was kept, and returns while it goes on.
+func (tab *Tab) GoOn() {
+	tab.t.Helper()
+	tab.ask("goOn", nil, nil)
+}
+
+// Arrive waits until the window has come to an origin by itself.
+func (tab *Tab) Arrive(origin string) {
+	tab.t.Helper()
+	tab.ask("arrive", map[string]any{"origin": origin}, nil)
+}
+
 func (tab *Tab) ask(command string, args map[string]any, answer any) {
 	tab.t.Helper()
 	question := map[string]any{"command": command, "tab": tab.id}

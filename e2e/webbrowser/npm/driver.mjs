@@ -29,30 +29,34 @@ class Tab {
 	seen = { console: [], requests: [], documents: [] };
 
 	static async open({ width, height, scale = 1, scheme = "light" }) {
-		const tab = new Tab();
-		tab.context = await browser.newContext({
+		const context = await browser.newContext({
 			viewport: { width, height },
 			deviceScaleFactor: scale,
 			colorScheme: scheme,
 			serviceWorkers: "block",
 		});
-		tab.context.setDefaultTimeout(timeout);
-		tab.context.on("request", (r) => tab.seen.requests.push(r.url()));
-		await tab.context.addInitScript(() =>
+		context.setDefaultTimeout(timeout);
+		await context.addInitScript(() =>
 			document.addEventListener("securitypolicyviolation", (e) =>
 				console.error(`policy violated: ${e.effectiveDirective} ${e.blockedURI}`)),
 		);
-		tab.page = await tab.context.newPage();
-		tab.page.on("console", (m) => tab.seen.console.push({ type: m.type(), text: m.text(), url: m.location().url }));
-		tab.page.on("pageerror", (e) => tab.seen.console.push({ type: "error", text: String(e), url: tab.page.url() }));
-		tab.page.on("response", (r) => tab.document(r));
-		return tab;
+		return new Tab(await context.newPage());
+	}
+
+	constructor(page) {
+		this.page = page;
+		this.context = page.context();
+		page.on("request", (r) => this.seen.requests.push(r.url()));
+		page.on("console", (m) => this.seen.console.push({ type: m.type(), text: m.text(), url: m.location().url }));
+		page.on("pageerror", (e) => this.seen.console.push({ type: "error", text: String(e), url: page.url() }));
+		page.on("response", (r) => this.document(r));
 	}
 
 	// document notes the answer to a navigation of the window itself.
 	document(response) {
 		const request = response.request();
 		if (!request.isNavigationRequest() || request.frame() !== this.page.mainFrame()) return;
+		if (response.status() === 204) return; // leaves the page that is there
 		const headers = response.headers();
 		this.seen.documents.push({
 			method: request.method(), url: response.url(), status: response.status(),
@@ -89,6 +93,29 @@ class Tab {
 
 	async follow({ link }) {
 		await this.navigate(() => this.page.getByRole("link", { name: link, exact: true }).click());
+	}
+
+	// popup presses a key that opens another tab, which becomes a tab of its own.
+	async popup({ key, as }) {
+		const [page] = await Promise.all([this.context.waitForEvent("page"), this.page.keyboard.press(key)]);
+		await page.waitForLoadState("load");
+		tabs.set(as, new Tab(page));
+	}
+
+	// stay keeps a page that would go on by itself to an address with that parameter.
+	async stay({ parameter }) {
+		await this.page.route((u) => u.searchParams.has(parameter), (route) => route.fulfill({ status: 204 }));
+	}
+
+	// goOn loads the page again and does not keep it any more.
+	async goOn() {
+		await this.page.unrouteAll();
+		await this.page.reload({ waitUntil: "commit" });
+	}
+
+	// arrive waits until the window shows a page of that origin.
+	async arrive({ origin }) {
+		await this.page.waitForURL((u) => u.origin === origin);
 	}
 
 	async type({ text }) {
