@@ -126,20 +126,3 @@ func isCompactJWS(token string) bool {
 	}
 	return len(parts) == 3
 }
-
-// live checks that a token is for the endpoint and that it has begun and not
-// ended at now.
-func (c *accessClaims) live(endpoint string, now time.Time) error {
-	switch {
-	case c.Audience != endpoint || c.Issuer != endpoint:
-		return fmt.Errorf("%w: it is for another resource", ErrInvalidToken)
-	case now.Unix() >= c.Expiry:
-		return fmt.Errorf("%w: it has expired", ErrInvalidToken)
-	case time.Unix(c.IssuedAt, 0).After(now.Add(clockSkew)):
-		return fmt.Errorf("%w: it is not valid yet", ErrInvalidToken)
-	}
-	return nil
-}
-
-// clockSkew is how far the clocks of two nodes may be apart.
-const clockSkew = time.Minute

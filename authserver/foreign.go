@@ -53,8 +53,7 @@ func (s *Server) verifyForeign(ctx context.Context, token string, notOwn error) 
 	}
 	s.log.Info("token of the identity provider accepted", zap.String("user", user.ID), zap.String("client_id", b.ClientID))
 	return &verification{
-		foreignUntil: s.cfg.Now().Add(foreignKept),
-		claims:       accessClaims{Subject: user.ID, Expiry: b.Expiry.Unix()},
+		foreignUntil: s.cfg.Now().Add(foreignKept).Unix(),
 		access: Access{
 			User: user, ClientID: b.ClientID, ClientName: b.ClientID, Scopes: s.scopeNames(), Expiry: b.Expiry,
 			IdentityToken: NewSecret(token),
@@ -87,7 +86,8 @@ func (p Profile) over(other Profile) Profile {
 	if p.Email == "" {
 		p.Email = other.Email
 	}
-	if _, said := p.Claims["email_verified"]; !said {
+	own := splitClaims(p.Claims)
+	if _, said := own["email_verified"]; !said {
 		p.EmailVerified = p.EmailVerified || p.Email == other.Email && other.EmailVerified
 	}
 	if p.Name == "" {
@@ -96,14 +96,11 @@ func (p Profile) over(other Profile) Profile {
 	if p.Groups == nil {
 		p.Groups = other.Groups
 	}
-	all := maps.Clone(other.Claims)
-	if all == nil {
-		return p
-	}
-	maps.Copy(all, p.Claims)
-	p.Claims = all
+	all := splitClaims(other.Claims)
+	maps.Copy(all, own)
+	p.Claims = joinClaims(all)
 	return p
 }
 
 // isForeign says that the token is the identity provider's.
-func (v *verification) isForeign() bool { return !v.foreignUntil.IsZero() }
+func (v *verification) isForeign() bool { return v.foreignUntil != 0 }

@@ -100,26 +100,50 @@ func addressOf(address string) string {
 
 // kept returns the claims about the person, the small ones first, as far as
 // they go into maxClaims.
-func (r claimReader) kept(token claims) map[string]any {
-	size := make(map[string]int, len(token))
+func (r claimReader) kept(token claims) json.RawMessage {
+	texts := make(map[string]json.RawMessage, len(token))
 	for name, value := range token {
-		b, err := json.Marshal(map[string]any{name: value})
+		text, err := json.Marshal(value)
 		if err == nil && !slices.Contains(protocolClaims, name) {
-			size[name] = len(b)
+			texts[name] = text
 		}
 	}
-	names := slices.SortedFunc(maps.Keys(size), func(a, b string) int {
-		return cmp.Or(cmp.Compare(size[a], size[b]), cmp.Compare(a, b))
+	size := func(name string) int { return len(`{"":}`) + len(name) + len(texts[name]) }
+	names := slices.SortedFunc(maps.Keys(texts), func(a, b string) int {
+		return cmp.Or(cmp.Compare(size(a), size(b)), cmp.Compare(a, b))
 	})
-	kept, left := make(map[string]any, len(names)), maxClaims
+	left := maxClaims
 	for i, name := range names {
-		if left -= size[name]; left < 0 {
+		if left -= size(name); left < 0 {
 			r.log.Warn("claims of an ID token are too large to be kept", zap.Strings("claims", names[i:]), zap.Int("most_bytes", maxClaims))
+			for _, name := range names[i:] {
+				delete(texts, name)
+			}
 			break
 		}
-		kept[name] = token[name]
 	}
-	return kept
+	return joinClaims(texts)
+}
+
+// joinClaims makes one object of claims, nil of none.
+func joinClaims(texts map[string]json.RawMessage) json.RawMessage {
+	if len(texts) == 0 {
+		return nil
+	}
+	object, err := json.Marshal(texts)
+	if err != nil {
+		return nil // never: each is JSON
+	}
+	return object
+}
+
+// splitClaims is the opposite of joinClaims.
+func splitClaims(object json.RawMessage) map[string]json.RawMessage {
+	texts := make(map[string]json.RawMessage)
+	if object != nil {
+		_ = json.Unmarshal(object, &texts) // never fails: joinClaims made it
+	}
+	return texts
 }
 
 // userinfo asks for the claims that the ID token lacks (OpenID Connect Core 1.0

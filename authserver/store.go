@@ -70,11 +70,13 @@ type User struct {
 // Profile is what the identity said of a person at the last login. The store
 // seals it.
 type Profile struct {
-	Email         string         `json:"email,omitempty"`
-	EmailVerified bool           `json:"email_verified,omitempty"`
-	Name          string         `json:"name,omitempty"`
-	Groups        []string       `json:"groups,omitempty"`
-	Claims        map[string]any `json:"claims,omitempty"`
+	Email         string   `json:"email,omitempty"`
+	EmailVerified bool     `json:"email_verified,omitempty"`
+	Name          string   `json:"name,omitempty"`
+	Groups        []string `json:"groups,omitempty"`
+	// Claims is an object with the claims of the ID token, or nil. It stays JSON,
+	// for each verified token keeps one in memory and few tools ask for any.
+	Claims json.RawMessage `json:"claims,omitempty"`
 }
 
 // Session is a login in a browser.

@@ -39,11 +39,30 @@ const familyCheck = time.Second
 // some hundred times a look-up.
 type verification struct {
 	access    Access
-	claims    accessClaims
+	resource  string       // whom the token is for: endpoint and issuer
+	issuedAt  int64        // Unix seconds
+	family    string       // id
 	checkedAt atomic.Int64 // when the family was last seen alive, Unix nanoseconds
-	// foreignUntil is how long a token of the identity provider is kept; zero for
-	// one of this server.
-	foreignUntil time.Time
+	// foreignUntil is how long a token of the identity provider is kept, in Unix
+	// seconds; zero for one of this server.
+	foreignUntil int64
+}
+
+// clockSkew is how far the clocks of two nodes may be apart.
+const clockSkew = time.Minute
+
+// live checks that a token is for the endpoint and that it has begun and not
+// ended at now.
+func (v *verification) live(endpoint string, now time.Time) error {
+	switch {
+	case v.resource != endpoint:
+		return fmt.Errorf("%w: it is for another resource", ErrInvalidToken)
+	case !now.Before(v.access.Expiry):
+		return fmt.Errorf("%w: it has expired", ErrInvalidToken)
+	case time.Unix(v.issuedAt, 0).After(now.Add(clockSkew)):
+		return fmt.Errorf("%w: it is not valid yet", ErrInvalidToken)
+	}
+	return nil
 }
 
 // hashToken hashes a token without a copy of it on the heap, unless it is longer
@@ -59,7 +78,7 @@ func (s *Server) Verify(ctx context.Context, token, endpoint string) (*Access, e
 	hash := hashToken(token)
 	now := s.cfg.Now()
 	v, ok := s.verified.Get(hash)
-	if !ok || v.isForeign() && !now.Before(v.foreignUntil) {
+	if !ok || v.isForeign() && now.Unix() >= v.foreignUntil {
 		var err error
 		if v, err = s.verifyAndKeep(ctx, token, hash); err != nil {
 			return nil, err
@@ -71,7 +90,7 @@ func (s *Server) Verify(ctx context.Context, token, endpoint string) (*Access, e
 		}
 		return &v.access, nil
 	}
-	if err := v.claims.live(endpoint, now); err != nil {
+	if err := v.live(endpoint, now); err != nil {
 		return nil, err
 	}
 	if err := s.checkFamily(ctx, v, now); err != nil {
@@ -80,7 +99,7 @@ func (s *Server) Verify(ctx context.Context, token, endpoint string) (*Access, e
 		}
 		return nil, err
 	}
-	if s.identityGone(ctx, v.claims.Subject) {
+	if s.identityGone(ctx, v.access.User.ID) {
 		return nil, fmt.Errorf("%w: the login at the identity provider is over", ErrInvalidToken)
 	}
 	return &v.access, nil
@@ -113,6 +132,9 @@ func (s *Server) verifyAnew(ctx context.Context, token string) (*verification, e
 	if err != nil {
 		return nil, err
 	}
+	if claims.Issuer != claims.Audience { // each endpoint is the issuer of its tokens
+		return nil, fmt.Errorf("%w: it is for another resource", ErrInvalidToken)
+	}
 	a, err := s.cfg.Store.Authorization(ctx, claims.Family)
 	switch {
 	case errors.Is(err, ErrNotFound):
@@ -135,24 +157,18 @@ func (s *Server) verifyAnew(ctx context.Context, token string) (*verification, e
 	if err != nil {
 		return nil, fmt.Errorf("reading the client of a token: %w", err)
 	}
-	slim(claims, a.User)
+	a.User.Issuer = shared(a.User.Issuer)
 	return &verification{
-		claims: *claims,
+		resource: shared(claims.Audience), issuedAt: claims.IssuedAt, family: claims.Family,
 		access: Access{
-			User: a.User, ClientID: claims.ClientID, ClientName: unique.Make(client.displayName()).Value(),
-			Scopes: strings.Fields(claims.Scope), Expiry: time.Unix(claims.Expiry, 0),
+			User: a.User, ClientID: shared(claims.ClientID), ClientName: shared(client.displayName()),
+			Scopes: strings.Fields(shared(claims.Scope)), Expiry: time.Unix(claims.Expiry, 0),
 		},
 	}, nil
 }
 
-// slim makes what is kept of a token small: one copy of each text, also of those
-// that most people share, and nothing that nobody asks for any more.
-func slim(claims *accessClaims, user *User) {
-	claims.ID, claims.Subject = "", user.ID
-	for _, text := range []*string{&claims.Issuer, &claims.Audience, &claims.ClientID, &claims.Scope, &user.Issuer} {
-		*text = unique.Make(*text).Value()
-	}
-}
+// shared returns the one copy of a text that most kept verifications hold.
+func shared(text string) string { return unique.Make(text).Value() }
 
 // checkFamily makes sure that the authorization behind a token is alive. While
 // the store does not answer, what was last seen holds for MaxStaleness.
@@ -161,7 +177,7 @@ func (s *Server) checkFamily(ctx context.Context, v *verification, now time.Time
 	if age >= 0 && age < familyCheck {
 		return nil
 	}
-	f, err := s.cfg.Store.Family(ctx, v.claims.Family)
+	f, err := s.cfg.Store.Family(ctx, v.family)
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return fmt.Errorf("%w: the authorization is gone", ErrInvalidToken)
@@ -183,7 +199,7 @@ func (s *Server) revokeFamily(ctx context.Context, f *Family, reason string) err
 	if err := s.cfg.Store.RevokeFamily(ctx, f.ID, s.cfg.Now()); err != nil {
 		return fmt.Errorf("revoking an authorization: %w", err)
 	}
-	s.forget(func(v *verification) bool { return v.claims.Family == f.ID })
+	s.forget(func(v *verification) bool { return v.family == f.ID })
 	s.log.Info("authorization revoked", zap.String("user", f.UserID), zap.String("client_id", f.ClientID),
 		zap.String("family", f.ID), zap.String("reason", reason))
 	return nil
@@ -191,7 +207,7 @@ func (s *Server) revokeFamily(ctx context.Context, f *Family, reason string) err
 
 // forgetUser drops the kept verifications of a person.
 func (s *Server) forgetUser(id string) {
-	s.forget(func(v *verification) bool { return v.claims.Subject == id })
+	s.forget(func(v *verification) bool { return v.access.User.ID == id })
 }
 
 // forget drops kept verifications: the next call of such a token is verified

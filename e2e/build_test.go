@@ -88,7 +88,7 @@ func TestExamples(t *testing.T) {
 				cmd := exec.CommandContext(t.Context(), harness.Caddy(t), args...)
 				cmd.Dir = dir
 				cmd.Env = harness.Environment(home, "XDG_DATA_HOME="+filepath.Join(home, "data"),
-					"ALTER_MCP_KEY=MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=", "ALTER_API_KEY=alter_rk_fakevaultfakevaultfake_2whbul", "OLD_ALTER_API_KEY=alter_key_" + strings.Repeat("old4", 10), "DATABASE_URL=postgres://u:p@db.example.com/alter?sslmode=verify-full", "ALICE_HASH=$x", "BOB_HASH=$x",
+					"ALTER_MCP_KEY=MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=", "ALTER_API_KEY=alter_rk_fakevaultfakevaultfake_2whbul", "OLD_ALTER_API_KEY=alter_key_"+strings.Repeat("old4", 10), "ALICE_HASH=$x", "BOB_HASH=$x",
 					"GOOGLE_CLIENT_ID=x", "GOOGLE_CLIENT_SECRET=x", "GITHUB_CLIENT_ID=x", "GITHUB_CLIENT_SECRET=x",
 					"TRACKER_CLIENT_ID=x", "TRACKER_CLIENT_SECRET=x", "OIDC_CLIENT_ID=x", "OIDC_CLIENT_SECRET=x", "PARTNER_CLIENT_ID=x", "PARTNER_CLIENT_SECRET=x",
 					"DATABASE_URL=postgres://alter_mcp@localhost/alter_mcp")

@@ -1,6 +1,7 @@
 package mcphandler
 
 import (
+	"encoding/json"
 	"errors"
 	"net/http"
 	"time"
@@ -16,7 +17,8 @@ type Caller struct {
 	EmailVerified bool
 	Name          string // may be empty
 	Groups        []string
-	Claims        map[string]any
+	// Claims is an object with the claims of the ID token, or nil.
+	Claims json.RawMessage
 
 	ClientID   string
 	ClientName string

@@ -71,11 +71,11 @@ func (r *recorder) take() *sent {
 func alice() *Caller {
 	return &Caller{
 		UserID: "u-1", Email: "alice@example.com", Name: "Alice Ä", ClientID: "c-1", ClientName: "Claude",
-		Claims: map[string]any{
-			"tenant": "acme", "level": 3, "groups": []string{"eng", "ops"}, "flag": true,
-			"https://acme.example/roles": []any{"admin"},
-			"address":                    map[string]any{"country": "NL", "geo.lat": 52.5},
-		},
+		Claims: json.RawMessage(`{
+			"tenant": "acme", "level": 3, "groups": ["eng", "ops"], "flag": true,
+			"https://acme.example/roles": ["admin"],
+			"address": {"country": "NL", "geo.lat": 52.5}
+		}`),
 	}
 }
 

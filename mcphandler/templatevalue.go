@@ -67,21 +67,28 @@ func (v *templateValues) userField(name string) string {
 // claimValue finds a claim by path. The names of claims may hold dots
 // themselves, as in https://example.com/roles: the longest name that exists
 // wins at every step.
-func claimValue(claims map[string]any, path string) (templateValue, bool, error) {
+func claimValue(object json.RawMessage, path string) (templateValue, bool, error) {
+	if len(object) == 0 || object[0] != '{' {
+		return templateValue{}, false, nil
+	}
+	var claims map[string]json.RawMessage
+	if err := json.Unmarshal(object, &claims); err != nil {
+		return templateValue{}, false, err
+	}
 	for end := len(path); end > 0; end = strings.LastIndexByte(path[:end], '.') {
 		claim, ok := claims[path[:end]]
 		if !ok {
 			continue
 		}
 		if end == len(path) {
-			value, err := newTemplateValue(claim)
-			return value, claim != nil && claim != "", err
+			decoded, err := decodeJSON(claim)
+			if err != nil {
+				return templateValue{}, false, err
+			}
+			value, err := newTemplateValue(decoded)
+			return value, decoded != nil && decoded != "", err
 		}
-		inner, ok := claim.(map[string]any)
-		if !ok {
-			continue
-		}
-		if value, ok, err := claimValue(inner, path[end+1:]); ok || err != nil {
+		if value, ok, err := claimValue(claim, path[end+1:]); ok || err != nil {
 			return value, ok, err
 		}
 	}

@@ -11,7 +11,7 @@ const (
 	recentFor = time.Second
 	// maxRecent bounds how many values are kept: they are some 500 bytes each,
 	// identity tokens some 4 KiB.
-	maxRecent = 1 << 12
+	maxRecent = 1 << 10
 )
 
 // recent keeps what was read within the last second, for calls that come one

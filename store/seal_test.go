@@ -360,7 +360,7 @@ func TestErrorsOfTheSealer(t *testing.T) {
 	_, err = r.User(ctx, "new")
 	wantErr(t, "User whose profile was not sealed", err, authserver.ErrNotFound)
 
-	_, err = r.UpsertUser(ctx, "new", "iss", "new", authserver.Profile{Claims: map[string]any{"f": func() {}}}, now)
+	_, err = r.UpsertUser(ctx, "new", "iss", "new", authserver.Profile{Claims: json.RawMessage("no JSON")}, now)
 	if err == nil || !strings.Contains(err.Error(), "encoding user") {
 		t.Errorf("UpsertUser of claims that are not JSON = %v, want an error", err)
 	}

@@ -74,7 +74,9 @@ func (db *DB) openFiles(ctx context.Context, path string, o Options) error {
 	db.writer = newWriter(conn, `BEGIN IMMEDIATE`, rebindSQLite)
 	db.closeFirst(db.writer)
 
-	reads, err := sql.Open("sqlite", sqliteDSN(path, "query_only(1)"))
+	// Each reader has a page cache of its own, which a commit empties: 512 KiB hold
+	// the inner pages of the trees, and the system has the others.
+	reads, err := sql.Open("sqlite", sqliteDSN(path, "query_only(1)", "cache_size(-512)"))
 	if err != nil {
 		return fmt.Errorf("opening database %s: %w", path, err)
 	}

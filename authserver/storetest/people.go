@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -16,7 +17,7 @@ func userUpsert(t *testing.T, s authserver.Store) {
 	const issuer, subject = "https://acme.eu.auth0.com/", "auth0|1"
 	p := authserver.Profile{
 		Email: "alice@acme.example", EmailVerified: true, Name: "Alice",
-		Groups: []string{"engineering"}, Claims: map[string]any{"level": "3"},
+		Groups: []string{"engineering"}, Claims: json.RawMessage(`{"level":"3"}`),
 	}
 	first, err := s.UpsertUser(ctx, "id-1", issuer, subject, p, now())
 	must(t, "UpsertUser", err)
