@@ -23,9 +23,7 @@ const (
 	// bcryptCost is the least there is: the default, 10, takes 64 times as long
 	// and would be all that is seen.
 	bcryptCost = bcrypt.MinCost
-	// bcryptOfBounds is what such a check took, in µs, where the bounds were set.
-	bcryptOfBounds = 812
-	password       = "bench-password"
+	password   = "bench-password"
 )
 
 // authRow is one kind of work for the authorization server.
@@ -33,9 +31,11 @@ type authRow struct {
 	name           string
 	cpu, perSecond measure.Spread
 	p50            measure.Spread
+	speed          measure.Spread // of the machine, in each round
 }
 
-func (r *authRow) add(c *cost) {
+func (r *authRow) add(c *cost, speed float64) {
+	r.speed = append(r.speed, speed)
 	r.cpu = append(r.cpu, c.perCall)
 	r.perSecond = append(r.perSecond, c.PerSecond())
 	r.p50 = append(r.p50, milliseconds(c.Quantile(.5)))
@@ -101,6 +101,10 @@ func (s *Suite) authRound(ctx context.Context, identity string, rows []*authRow)
 		return err
 	}
 	time.Sleep(s.settle())
+	speed, err := machineSpeed()
+	if err != nil {
+		return errors.Join(err, p.stop())
+	}
 	work, err := newAuthWork(t, s.opts.Flows)
 	if err == nil {
 		defer work.close()
@@ -112,7 +116,7 @@ func (s *Suite) authRound(ctx context.Context, identity string, rows []*authRow)
 				err = fmt.Errorf("%s: %w", r.name, err)
 				break
 			}
-			r.add(c)
+			r.add(c, speed)
 		}
 	}
 	return errors.Join(err, p.stop())
@@ -193,20 +197,4 @@ func (w *authWork) op(name string) func(worker, i int) error {
 		w.tokens[i] = tokens
 		return err
 	}
-}
-
-// bcryptMicroseconds is what a password check costs on this machine.
-func bcryptMicroseconds() (float64, error) {
-	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcryptCost)
-	if err != nil {
-		return 0, err
-	}
-	const times = 50
-	begin := time.Now()
-	for range times {
-		if err := bcrypt.CompareHashAndPassword(hash, []byte(password)); err != nil {
-			return 0, err
-		}
-	}
-	return float64(time.Since(begin).Microseconds()) / times, nil
 }

@@ -21,6 +21,7 @@ type memory struct {
 	connectedFew, connected  float64
 	firstCall, laterCall     float64 // µs of CPU, each by another one of the crowd
 	firstPer, laterPerSecond float64
+	speed                    float64 // of the machine
 }
 
 // perPerson returns the KB that one more person takes.
@@ -106,6 +107,9 @@ func (s *Suite) memoryAfter(ctx context.Context, p *process, t *tenant, m *memor
 	}
 	later, err := s.run(ctx, l, once)
 	if err != nil {
+		return 0, err
+	}
+	if m.speed, err = machineSpeed(); err != nil {
 		return 0, err
 	}
 	m.idle = megabytes(before.RSS)
