@@ -152,7 +152,8 @@ func (c *Client) request(ctx context.Context, k call, body []byte) (*http.Reques
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	h := req.Header
+	h := make(http.Header, 16) // as many as there will be, so that the map does not grow
+	req.Header = h
 	h.Set("User-Agent", c.cfg.UserAgent)
 	h.Set(headerKey, c.cfg.APIKey.Reveal())
 	if body == nil {

@@ -48,35 +48,33 @@ func (s signer) sign(h http.Header, method, path, rawQuery string, body []byte, 
 	h.Set(headerNonce, nonce)
 	h.Set(headerBodyHash, hex.EncodeToString(hash[:]))
 
-	text := strings.Join([]string{
-		strings.ToUpper(method), signedPath(path, rawQuery),
-		h.Get(headerTimestamp), nonce, h.Get(headerBodyHash), h.Get(headerConstraints),
-	}, "\n")
-	if rule := h.Get(headerRule); rule != "" {
-		text += "\nrequest-rule:" + rule
+	text := append(make([]byte, 0, 1024), strings.ToUpper(method)...)
+	for _, line := range [...]string{signedPath(path, rawQuery), h.Get(headerTimestamp), nonce, h.Get(headerBodyHash), h.Get(headerConstraints)} {
+		text = append(append(text, '\n'), line...)
 	}
-	whole := text
-	for _, line := range []struct{ label, header string }{
-		{"caller", headerCaller},
-		{"caller-type", headerCallerType},
-		{"actor-id", headerActorID},
-		{"actor-context", headerContext},
-	} {
-		if v := h.Get(line.header); v != "" {
-			whole += "\n" + line.label + ":" + v
-		}
-	}
-	signature := s.mac(whole)
+	text = appendNamed(text, "request-rule", h.Get(headerRule))
+	unnamed := len(text)
+	text = appendNamed(text, "caller", h.Get(headerCaller))
+	text = appendNamed(text, "caller-type", h.Get(headerCallerType))
+	text = appendNamed(text, "actor-id", h.Get(headerActorID))
+	text = appendNamed(text, "actor-context", h.Get(headerContext))
+
+	mac := hmac.New(sha256.New, s.key)
+	mac.Write(text)
+	signature := hex.EncodeToString(mac.Sum(nil))
 	h.Set(headerSignature, signature)
-	if whole != text {
+	if len(text) != unnamed {
 		h.Set(headerSignatureV2, signature)
 	}
 }
 
-func (s signer) mac(text string) string {
-	mac := hmac.New(sha256.New, s.key)
-	mac.Write([]byte(text))
-	return hex.EncodeToString(mac.Sum(nil))
+// appendNamed appends a line with what is signed only if it is there.
+func appendNamed(text []byte, name, value string) []byte {
+	if value == "" {
+		return text
+	}
+	text = append(append(text, '\n'), name...)
+	return append(append(text, ':'), value...)
 }
 
 // signedPath is the path as the vault sees it: percent-decoded, with the query
