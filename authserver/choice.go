@@ -152,18 +152,13 @@ func (c *Choice) show(w http.ResponseWriter, r *http.Request, l *Login) error {
 // cancel takes the page's only form.
 func (c *Choice) cancel(w http.ResponseWriter, r *http.Request, l *Login) error {
 	s := l.server
-	if !web.SameOrigin(r, s.cfg.Endpoint(r)) {
-		s.errorPage(w, r, asError(forgedForm(nil)))
-		return nil
+	var form choiceForm
+	_, err := s.readPageForm(w, r, choicePurpose, &form)
+	if err == nil && form.Login != l.ID {
+		err = forgedForm(nil)
 	}
-	values, err := readBodyForm(w, r)
 	if err != nil {
 		s.errorPage(w, r, asError(err))
-		return nil
-	}
-	var form choiceForm
-	if err := s.open(choicePurpose, values.Get("token"), &form); err != nil || form.Login != l.ID {
-		s.errorPage(w, r, asError(forgedForm(err)))
 		return nil
 	}
 	return ErrAccessDenied.because(nil, "the person did not log in")

@@ -1,7 +1,6 @@
 package authserver
 
 import (
-	"crypto/subtle"
 	"errors"
 	"net/http"
 	"slices"
@@ -77,28 +76,12 @@ func (s *Server) serveConsent(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) readConsent(w http.ResponseWriter, r *http.Request) (*consentForm, string, error) {
-	if !web.SameOrigin(r, s.cfg.Endpoint(r)) {
-		return nil, "", forgedForm(nil)
-	}
-	values, err := readBodyForm(w, r)
-	if err != nil {
-		return nil, "", err
-	}
 	var form consentForm
-	if err := s.open(consentPurpose, values.Get("token"), &form); err != nil {
-		return nil, "", forgedForm(err)
+	values, err := s.readPageForm(w, r, consentPurpose, &form)
+	if err == nil && !s.isBrowser(r, form.Browser) {
+		err = forgedForm(nil)
 	}
-	if subtle.ConstantTimeCompare(form.Browser, hashOf(s.cookie(r, browserSuffix))) != 1 {
-		return nil, "", forgedForm(nil)
-	}
-	return &form, values.Get("decision"), nil
-}
-
-// forgedForm is the answer to a form that this browser was not given.
-func forgedForm(cause error) error {
-	e := *ErrInvalidRequest.because(cause, "this form has expired, or was not made for this browser")
-	e.Status = http.StatusForbidden
-	return &e
+	return &form, values.Get("decision"), err
 }
 
 // recheckRequest makes sure that what was found good when the page was made

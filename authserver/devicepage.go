@@ -1,7 +1,6 @@
 package authserver
 
 import (
-	"crypto/subtle"
 	"encoding/base64"
 	"errors"
 	"net/http"
@@ -55,21 +54,12 @@ func (s *Server) askUserCode(w http.ResponseWriter, r *http.Request, status int,
 
 // readDeviceForm returns what the person typed.
 func (s *Server) readDeviceForm(w http.ResponseWriter, r *http.Request) (string, error) {
-	if !web.SameOrigin(r, s.cfg.Endpoint(r)) {
-		return "", forgedForm(nil)
-	}
-	values, err := readBodyForm(w, r)
-	if err != nil {
-		return "", err
-	}
 	var form deviceForm
-	if err := s.open(devicePurpose, values.Get("token"), &form); err != nil {
-		return "", forgedForm(err)
+	values, err := s.readPageForm(w, r, devicePurpose, &form)
+	if err == nil && !s.isBrowser(r, form.Browser) {
+		err = forgedForm(nil)
 	}
-	if subtle.ConstantTimeCompare(form.Browser, hashOf(s.cookie(r, browserSuffix))) != 1 {
-		return "", forgedForm(nil)
-	}
-	return values.Get("user_code"), nil
+	return values.Get("user_code"), err
 }
 
 // findDevice goes on to the consent page for the device of a code. Only codes that

@@ -2,7 +2,6 @@ package authserver
 
 import (
 	"context"
-	"crypto/subtle"
 	"math"
 	"net/http"
 	"strconv"
@@ -66,19 +65,13 @@ func (p *PasswordIdentity) Login(w http.ResponseWriter, r *http.Request, l *Logi
 		return nil, l.showPasswordForm(w, r, http.StatusOK, "", "")
 	}
 	s := l.server
-	if !web.SameOrigin(r, s.cfg.Endpoint(r)) {
-		s.errorPage(w, r, asError(forgedForm(nil)))
-		return nil, nil
+	var form passwordForm
+	values, err := s.readPageForm(w, r, passwordPurpose, &form)
+	if err == nil && form.Login != l.ID {
+		err = forgedForm(nil)
 	}
-	values, err := readBodyForm(w, r)
 	if err != nil {
 		s.errorPage(w, r, asError(err))
-		return nil, nil
-	}
-	var form passwordForm
-	if err := s.open(passwordPurpose, values.Get("token"), &form); err != nil ||
-		subtle.ConstantTimeCompare([]byte(form.Login), []byte(l.ID)) != 1 {
-		s.errorPage(w, r, asError(forgedForm(err)))
 		return nil, nil
 	}
 	if values.Get("decision") == "deny" {
