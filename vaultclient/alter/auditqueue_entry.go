@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net/http"
 
 	"go.opentelemetry.io/otel/propagation"
@@ -24,14 +23,17 @@ type AuditEntry struct {
 	Traceparent string
 	// Body is a JSON object.
 	Body json.RawMessage
+
+	encoded bool   // Body is what encode made
+	context string // of a normal entry: Context as it goes over the wire, or empty
 }
 
 // auditHead is what a row holds before the body.
 type auditHead struct {
-	Caller      string            `json:"caller,omitempty"`
-	CallerType  CallerType        `json:"caller_type,omitempty"`
-	Context     map[string]string `json:"context,omitempty"`
-	Traceparent string            `json:"traceparent,omitempty"`
+	Caller      string          `json:"caller,omitempty"`
+	CallerType  CallerType      `json:"caller_type,omitempty"`
+	Context     json.RawMessage `json:"context,omitempty"` // as in the header
+	Traceparent string          `json:"traceparent,omitempty"`
 }
 
 // normal checks e and returns a copy that shares nothing with it, whose body is
@@ -40,23 +42,24 @@ func (e AuditEntry) normal() (AuditEntry, error) {
 	if _, err := e.Caller.withType(KeyApp); err != nil {
 		return e, err
 	}
-	if _, err := contextHeader(e.Context); err != nil {
+	var err error
+	if e.context, err = contextHeader(e.Context); err != nil {
 		return e, err
 	}
+	e.Context = nil
 	if e.Traceparent != "" {
 		carrier := propagation.MapCarrier{}
 		propagation.TraceContext{}.Inject(e.resume(context.Background()), carrier)
 		e.Traceparent = carrier["traceparent"]
 	}
+	if e.encoded {
+		return e, nil
+	}
 	if !bytes.HasPrefix(bytes.TrimLeft(e.Body, " \t\r\n"), []byte("{")) {
 		return e, invalid("audit record: want a JSON object")
 	}
-	body, err := encode(e.Body)
-	if err != nil {
-		return e, err
-	}
-	e.Body, e.Context = body, maps.Clone(e.Context)
-	return e, nil
+	e.Body, err = encode(e.Body)
+	return e, err
 }
 
 // resume returns a context in which requests belong to the trace of e.
@@ -67,7 +70,7 @@ func (e *AuditEntry) resume(ctx context.Context) context.Context {
 // encode returns what the spool keeps of a normal entry: a line of JSON, and the
 // body as it is sent. From then on the body of e is that part of it.
 func (e *AuditEntry) encode() ([]byte, error) {
-	head, err := encode(auditHead{e.Caller.Name, e.Caller.Type, e.Context, e.Traceparent})
+	head, err := encode(auditHead{e.Caller.Name, e.Caller.Type, json.RawMessage(e.context), e.Traceparent})
 	if err != nil {
 		return nil, err
 	}
@@ -84,12 +87,15 @@ func decodeEntry(data []byte) (AuditEntry, error) {
 	if err := json.Unmarshal(line, &head); err != nil || !ok {
 		return AuditEntry{}, fmt.Errorf("decoding audit record: %w", err)
 	}
-	return AuditEntry{Caller{head.Caller, head.CallerType}, head.Context, head.Traceparent, body}, nil
+	return AuditEntry{
+		Caller: Caller{head.Caller, head.CallerType}, Traceparent: head.Traceparent, Body: body,
+		encoded: true, context: string(head.Context),
+	}, nil
 }
 
 // sendAudit reports one call, once. Any 2xx is success.
 func (c *Client) sendAudit(ctx context.Context, e *AuditEntry) error {
-	k := call{method: http.MethodPost, path: "/sdk/oauth/audit/api-call"}
+	k := call{method: http.MethodPost, path: "/sdk/oauth/audit/api-call", context: e.context}
 	if e.Caller.Name != "" {
 		caller, err := e.Caller.withType(c.kind)
 		if err != nil {
@@ -100,7 +106,6 @@ func (c *Client) sendAudit(ctx context.Context, e *AuditEntry) error {
 			k.caller = &caller
 		}
 	}
-	ctx = e.resume(WithAuditContext(ctx, e.Context))
-	_, err := c.once(ctx, k, e.Body)
+	_, err := c.once(e.resume(ctx), k, e.Body)
 	return err
 }

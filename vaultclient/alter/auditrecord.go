@@ -90,14 +90,14 @@ func (r *record) done(ctx context.Context, resp *http.Response, took time.Durati
 			r.wire.ResponseBody = responseRecord(resp)
 		}
 	}
-	body, err := json.Marshal(r.wire)
+	body, err := encode(r.wire)
 	if err != nil {
 		return fmt.Errorf("encoding a record: %w", err)
 	}
 	carrier := propagation.MapCarrier{}
 	propagation.TraceContext{}.Inject(ctx, carrier)
 	return r.client.cfg.Queue.Add(context.WithoutCancel(ctx), AuditEntry{
-		Caller: r.caller, Context: r.wire.Context, Traceparent: carrier["traceparent"], Body: body,
+		Caller: r.caller, Context: r.wire.Context, Traceparent: carrier["traceparent"], Body: body, encoded: true,
 	})
 }
 

@@ -26,6 +26,9 @@ type call struct {
 	query  url.Values // none if nil
 	body   any        // none if nil
 	caller *Caller    // in place of the client's own
+	// context is the audit context as it goes over the wire; empty for that of the
+	// call's context.Context.
+	context string
 	// plain leaves out actor id and audit context, as some calls must.
 	plain bool
 	// repeatable says that a call which may have happened can be made again.
@@ -203,11 +206,17 @@ func (c *Client) identify(ctx context.Context, h http.Header, k call) error {
 	if id := c.actorID.Load(); id != nil && k.caller == nil {
 		h.Set(headerActorID, *id)
 	}
-	text, err := contextHeader(auditContext(ctx))
+	text := k.context
+	if text == "" {
+		var err error
+		if text, err = contextHeader(auditContext(ctx)); err != nil {
+			return err
+		}
+	}
 	if text != "" {
 		h.Set(headerContext, text)
 	}
-	return err
+	return nil
 }
 
 // observe reads what the vault says beside the answer.
