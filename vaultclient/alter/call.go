@@ -151,11 +151,12 @@ func (c *Client) request(ctx context.Context, k call, body []byte) (*http.Reques
 	u := *c.base
 	u.Path, u.RawPath = c.base.Path+k.path, ""
 	u.RawQuery = k.query.Encode()
-	req, err := http.NewRequestWithContext(ctx, k.method, u.String(), bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, k.method, "", bytes.NewReader(body)) // the URL is parsed already
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	h := make(http.Header, 16) // as many as there will be, so that the map does not grow
+	req.URL, req.Host = &u, u.Host
+	h := make(http.Header, 14) // as many as a map of that size holds, and no more are set
 	req.Header = h
 	h.Set("User-Agent", c.cfg.UserAgent)
 	h.Set(headerKey, c.cfg.APIKey.Reveal())

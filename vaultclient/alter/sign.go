@@ -48,7 +48,7 @@ func (s signer) sign(h http.Header, method, path, rawQuery string, body []byte, 
 	h.Set(headerNonce, nonce)
 	h.Set(headerBodyHash, hex.EncodeToString(hash[:]))
 
-	text := append(make([]byte, 0, 1024), strings.ToUpper(method)...)
+	text := append(make([]byte, 0, 640), strings.ToUpper(method)...)
 	for _, line := range [...]string{signedPath(path, rawQuery), h.Get(headerTimestamp), nonce, h.Get(headerBodyHash), h.Get(headerConstraints)} {
 		text = append(append(text, '\n'), line...)
 	}
