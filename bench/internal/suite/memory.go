@@ -91,13 +91,14 @@ func (s *Suite) memoryAfter(ctx context.Context, p *process, t *tenant, m *memor
 		return 0, err
 	}
 	once := measure.Plan{Workers: authWorkers, Calls: people}
+	profiled := s.profile(ctx, "first call", target.admin)
 	first, err := s.measureCost(p.pid(), once, func(worker, i int) error {
 		if own {
 			worker = i
 		}
 		return l.callers[i].Call(l.conns[worker], i+1)
 	})
-	if err != nil {
+	if err = errors.Join(err, <-profiled); err != nil {
 		return 0, err
 	}
 	time.Sleep(5 * s.settle())
@@ -105,8 +106,9 @@ func (s *Suite) memoryAfter(ctx context.Context, p *process, t *tenant, m *memor
 	if err != nil || own || people != m.crowd {
 		return megabytes(after.RSS), err
 	}
+	profiled = s.profile(ctx, "later call", target.admin)
 	later, err := s.run(ctx, l, once)
-	if err != nil {
+	if err = errors.Join(err, <-profiled); err != nil {
 		return 0, err
 	}
 	if m.speed, err = machineSpeed(); err != nil {
