@@ -171,7 +171,7 @@ func (a *Auth) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	if !containsAll(caller.Scopes, run.auth.ChallengeScopes()) {
 		return a.refuse(w, r, http.StatusForbidden, "insufficient_scope", errors.New("the access token lacks a scope of the endpoint"))
 	}
-	if !a.admit(someone{caller.Subject, caller.Email, caller.EmailVerified, caller.Groups}) {
+	if !a.admit(callingOne(caller)) {
 		return caddyhttp.Error(http.StatusForbidden, fmt.Errorf("user %s is not admitted here", caller.UserID))
 	}
 	if err := a.addIdentityToken(w, r, caller); err != nil {

@@ -15,6 +15,8 @@ func (a *App) endpointFor(name string, near []*Handler) (*Handler, error) {
 	switch {
 	case name == "" && len(near) == 1:
 		return near[0], nil
+	case len(a.endpoints) == 0:
+		return nil, errors.New("there is no alter_mcp in the configuration")
 	case name == "":
 		return nil, fmt.Errorf("endpoint: the site has %d endpoints; want the path or the URL of one: %s", len(near), a.endpointNames())
 	case !strings.HasPrefix(name, "/"):

@@ -85,7 +85,7 @@ func TestAlterAuthFindsItsEndpoint(t *testing.T) {
 		"the nearest of the same path":  {site("localhost", one, strings.ReplaceAll(named, "NAME", "/one")) + site("b.localhost", one), "http://localhost:PORT/.well-known/oauth-protected-resource/one", ""},
 		"several on the site":           {site("localhost", one, two, "alter_auth /api/*\n"), "", "alter_auth: endpoint: the site has 2 endpoints; want the path or the URL of one: http://localhost/one, http://localhost/two"},
 		"none on the site":              {site("localhost", "alter_auth /api/*\n") + site("a.localhost", one), "", "alter_auth: endpoint: the site has 0 endpoints; want the path or the URL of one: http://a.localhost/one"},
-		"none at all":                   {site("localhost", "alter_auth /api/*\n"), "", "alter_auth: endpoint: the site has 0 endpoints; want the path or the URL of one: none"},
+		"none at all":                   {site("localhost", "alter_auth /api/*\n"), "", "alter_auth: there is no alter_mcp in the configuration"},
 		"no such path":                  {site("localhost", one, strings.ReplaceAll(named, "NAME", "/three")), "", "alter_auth: endpoint /three: there is no alter_mcp at that path; there are http://localhost/one"},
 		"no such URL":                   {site("localhost", one, strings.ReplaceAll(named, "NAME", "https://localhost/one")), "", "alter_auth: endpoint https://localhost/one: there is no alter_mcp with that URL; there are http://localhost/one"},
 		"the same path on other sites":  {site("localhost", strings.ReplaceAll(named, "NAME", "/one")) + site("a.localhost", one) + site("b.localhost", one), "", "alter_auth: endpoint /one: there are 2 at that path; want the URL of one: http://a.localhost/one, http://b.localhost/one"},

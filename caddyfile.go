@@ -206,14 +206,14 @@ func (h *Handler) unmarshalClientDocuments(d *caddyfile.Dispenser) error {
 // guest reads `<setting> <type> ...` as a module of the namespace, which parses
 // the rest itself.
 func guest(d *caddyfile.Dispenser, namespace string) ([]byte, error) {
-	setting := d.Val()
+	setting, guests := d.Val(), "http.alter_mcp."+namespace
 	if !d.NextArg() {
-		return nil, d.Errf("%s takes a type; there are %s", setting, guestTypes(namespace))
+		return nil, d.Errf("%s takes a type; there are %s", setting, moduleNames(guests))
 	}
 	kind := d.Val()
-	id := "http.alter_mcp." + namespace + "." + kind
+	id := guests + "." + kind
 	if _, err := caddy.GetModule(id); err != nil {
-		return nil, d.Errf("%s %q: there are %s", setting, kind, guestTypes(namespace))
+		return nil, d.Errf("%s %q: there are %s", setting, kind, moduleNames(guests))
 	}
 	mod, err := caddyfile.UnmarshalModule(d, id)
 	if err != nil {
@@ -222,10 +222,10 @@ func guest(d *caddyfile.Dispenser, namespace string) ([]byte, error) {
 	return caddyconfig.JSONModuleObject(mod, "type", kind, nil), nil
 }
 
-// guestTypes lists the modules of a namespace.
-func guestTypes(namespace string) string {
+// moduleNames lists the modules of a namespace.
+func moduleNames(namespace string) string {
 	var names []string
-	for _, mod := range caddy.GetModules("http.alter_mcp." + namespace) {
+	for _, mod := range caddy.GetModules(namespace) {
 		names = append(names, mod.ID.Name())
 	}
 	return strings.Join(names, ", ")

@@ -75,21 +75,20 @@ func pair(d *caddyfile.Dispenser, dst *[]mcphandler.Pair) error {
 	return nil
 }
 
-// unmarshalJSONBody reads a JSON body: a document as one value, best as a
-// heredoc, or a block of members whose values are texts.
+// unmarshalJSONBody reads a JSON body: a document as one value, best between
+// backticks or as a heredoc, or a block of members whose values are texts.
 func unmarshalJSONBody(d *caddyfile.Dispenser, req *mcphandler.RequestConfig) error {
 	if req.JSON != nil {
 		return d.Err("json is already set")
 	}
-	if d.CountRemainingArgs() > 0 {
-		var doc string
-		if err := oneArg(d, &doc); err != nil {
-			return err
-		}
-		if err := json.Unmarshal([]byte(doc), new(any)); err != nil {
+	switch args := d.RemainingArgs(); {
+	case len(args) > 1:
+		return d.Errf("json takes one document, found %d values; put it between backticks, or its members into a block", len(args))
+	case len(args) == 1:
+		if err := json.Unmarshal([]byte(args[0]), new(any)); err != nil {
 			return d.Errf("json: want a JSON document, with placeholders inside its strings: %w", err)
 		}
-		req.JSON = json.RawMessage(doc)
+		req.JSON = json.RawMessage(args[0])
 		return nil
 	}
 	object, err := jsonBlock(d)

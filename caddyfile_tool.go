@@ -27,7 +27,7 @@ func (h *Handler) unmarshalTool(d *caddyfile.Dispenser) error {
 	}
 	id := "http.alter_mcp.tools." + kind
 	if _, err := caddy.GetModule(id); err != nil {
-		return d.Errf("tool of type %q: there are %s", kind, guestTypes("tools"))
+		return d.Errf("tool of type %q: there are %s", kind, moduleNames("http.alter_mcp.tools"))
 	}
 	mod, err := caddyfile.UnmarshalModule(d, id)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/caddyauth"
+	"golang.org/x/crypto/bcrypt"
 	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"
 
@@ -84,6 +85,9 @@ func (i *LocalIdentity) Provision(ctx caddy.Context) error {
 	i.byName = make(map[string]*localAccount)
 	for n, u := range i.Users {
 		account, err := u.resolve()
+		if err == nil {
+			err = i.checkHash(account.hash)
+		}
 		if err != nil {
 			return fmt.Errorf("user %d (%s): %w", n, u.Name, err)
 		}
@@ -112,9 +116,6 @@ func (u *LocalUser) resolve() (*localAccount, error) {
 			return nil, fmt.Errorf("email %q: not an e-mail address", u.Email)
 		}
 	}
-	if !strings.HasPrefix(hash, "$") {
-		return nil, fmt.Errorf("password hash: want what `caddy hash-password` prints, which begins with $")
-	}
 	name := u.DisplayName
 	if name == "" {
 		name = u.Name
@@ -126,6 +127,26 @@ func (u *LocalUser) resolve() (*localAccount, error) {
 			Profile: authserver.Profile{Email: u.Email, EmailVerified: u.Email != "", Name: name, Groups: u.Groups},
 		},
 	}, nil
+}
+
+// checkHash finds a hash that no password fits, because it was cut or is of another
+// algorithm. Of an algorithm that is not Caddy's own nothing is known.
+func (i *LocalIdentity) checkHash(hash []byte) error {
+	var err error
+	var algorithm, other string
+	switch i.hash.(type) {
+	case *caddyauth.BcryptHash:
+		_, err = bcrypt.Cost(hash)
+		algorithm, other = "bcrypt", "argon2id"
+	case *caddyauth.Argon2idHash:
+		_, _, err = caddyauth.DecodeHash(hash)
+		algorithm, other = "argon2id", "bcrypt"
+	}
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("the password hash is none of %s: %w; want what `caddy hash-password --algorithm %s` prints, "+
+		"or `identity local %s` for hashes of that algorithm", algorithm, err, algorithm, other)
 }
 
 // foldName brings a name to the form in which names are compared: case-folded
@@ -159,6 +180,16 @@ func (i *LocalIdentity) Knows(issuer, subject string) bool {
 	return issuer == localIssuer && i.byName[subject] != nil
 }
 
+// everyone implements closedIdentity.
+func (i *LocalIdentity) everyone() []someone {
+	var all []someone
+	for _, account := range i.byName {
+		p := &account.person
+		all = append(all, someone{p.Issuer, p.Subject, p.Profile.Email, p.Profile.EmailVerified, p.Profile.Groups})
+	}
+	return all
+}
+
 // onlyOne implements singular: the accounts of all are of one issuer.
 func (i *LocalIdentity) onlyOne() string { return "identity local" }
 
@@ -179,6 +210,10 @@ func (i *LocalIdentity) Login(w http.ResponseWriter, r *http.Request, l *authser
 func (i *LocalIdentity) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // module name
 	if d.NextArg() {
+		const hashes = "http.authentication.hashes"
+		if _, err := caddy.GetModule(hashes + "." + d.Val()); err != nil {
+			return d.Errf("identity local: hash algorithm %q; there are %s", d.Val(), moduleNames(hashes))
+		}
 		i.HashRaw = caddyconfig.JSONModuleObject(struct{}{}, "algorithm", d.Val(), nil)
 	}
 	if d.NextArg() {
@@ -230,4 +265,5 @@ var (
 	_ caddyfile.Unmarshaler = (*LocalIdentity)(nil)
 	_ identityModule        = (*LocalIdentity)(nil)
 	_ singular              = (*LocalIdentity)(nil)
+	_ closedIdentity        = (*LocalIdentity)(nil)
 )

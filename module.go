@@ -11,6 +11,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -85,7 +86,7 @@ type Handler struct {
 	// data directory.
 	StoreRaw json.RawMessage `json:"store,omitempty" caddy:"namespace=http.alter_mcp.stores inline_key=type"`
 
-	// How people log in. Exactly one, for now.
+	// How people log in. At least one; with several, people choose.
 	IdentitiesRaw []json.RawMessage `json:"identities,omitempty" caddy:"namespace=http.alter_mcp.identities inline_key=type"`
 
 	Rules
@@ -151,6 +152,13 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.Path == "" {
 		h.Path = defaultPath
 	}
+	if err := h.provision(ctx); err != nil {
+		return fmt.Errorf("alter_mcp %s: %w", h.Path, err)
+	}
+	return nil
+}
+
+func (h *Handler) provision(ctx caddy.Context) error {
 	if h.Name == "" {
 		h.Name = defaultName
 	}
@@ -210,8 +218,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return nil
 	}
 	serve := h.running.route(r.URL.Path)
+	h.warnRewritten(r, serve != nil)
 	if serve == nil {
-		h.warnStripped(r)
 		withoutCookies(r)
 		return next.ServeHTTP(w, r)
 	}
@@ -239,11 +247,12 @@ func (h *Handler) unavailable(w http.ResponseWriter, r *http.Request, err error)
 	http.Error(w, "not possible at the moment", http.StatusServiceUnavailable)
 }
 
-// warnStripped tells the operator, once, of a handle_path around the directive:
-// it cuts off the prefix that the endpoint is known by.
-func (h *Handler) warnStripped(r *http.Request) {
+// warnRewritten tells the operator, once, of a handle_path around the directive,
+// or of a rewrite before it: clients know the endpoint by another address than it
+// is served at.
+func (h *Handler) warnRewritten(r *http.Request, served bool) {
 	original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
-	if !ok || original.URL == nil || original.URL.Path == r.URL.Path || h.running.route(original.URL.Path) == nil {
+	if !ok || original.URL == nil || original.URL.Path == r.URL.Path || served == (h.running.route(original.URL.Path) != nil) {
 		return
 	}
 	h.warned.Do(func() {

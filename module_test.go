@@ -1,17 +1,20 @@
 package altermcp
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
@@ -296,7 +299,7 @@ func TestExamples(t *testing.T) {
 	t.Setenv("DATABASE_URL", "postgres://u:p@db.example.com/alter?sslmode=verify-full")
 	dir := t.TempDir()
 	t.Setenv("XDG_DATA_HOME", dir)
-	examples := map[string]string{"README.md": shortestCaddyfile(t)}
+	examples := documentedCaddyfiles(t)
 	for _, file := range []string{"Caddyfile.example", "demo/Caddyfile", "docs/examples/fake.Caddyfile", "docs/examples/gmail.Caddyfile"} {
 		text, err := os.ReadFile(file)
 		if err != nil {
@@ -306,7 +309,7 @@ func TestExamples(t *testing.T) {
 	}
 	for name, text := range examples {
 		t.Run(name, func(t *testing.T) {
-			if got := string(caddyfile.Format([]byte(text))); got != text {
+			if got := string(caddyfile.Format([]byte(text))); got != text && !strings.HasPrefix(name, fragment) {
 				t.Errorf("caddy fmt changes it to:\n%s", got)
 			}
 			if strings.HasPrefix(name, "demo/") {
@@ -325,6 +328,50 @@ func TestExamples(t *testing.T) {
 			}
 		})
 	}
+}
+
+// fragment begins the name of an example that is a part of a Caddyfile.
+const fragment = "part of "
+
+// documentedCaddyfiles are the Caddyfiles that stand in the documentation, by
+// file and line. Parts of one are put where they belong.
+func documentedCaddyfiles(t *testing.T) map[string]string {
+	t.Helper()
+	files, err := filepath.Glob("docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := make(map[string]string)
+	for _, file := range append(files, "README.md") {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, part := range strings.Split(string(text), "\n```") {
+			block, ok := strings.CutPrefix(part, "\n")
+			if i%2 == 0 || !ok || strings.HasPrefix(block, "make ") || strings.Contains(block, "<") { // text, another language, a syntax
+				continue
+			}
+			block += "\n"
+			line := strings.Count(string(text)[:strings.Index(string(text), block)], "\n")
+			name := fmt.Sprintf("%s:%d", file, line)
+			const site, key = "http://localhost:1 {\nalter_mcp {\n", "api_key {env.ALTER_API_KEY}\n"
+			switch {
+			case strings.HasPrefix(block, "mcp.example.com {"):
+				found[name] = block
+			case strings.HasPrefix(block, "alter_auth"):
+				found[fragment+name] = site + key + "}\n" + block + "}\n"
+			case strings.Contains(block, "api_key"):
+				found[fragment+name] = site + block + "}\n}\n"
+			default:
+				found[fragment+name] = site + key + block + "}\n}\n"
+			}
+		}
+	}
+	if len(found) < 14 {
+		t.Errorf("found %d Caddyfiles in the documentation, fewer than there are", len(found))
+	}
+	return found
 }
 
 // shortestCaddyfile is the first Caddyfile in README.md.
@@ -379,5 +426,37 @@ func TestUnavailableLogsNoQuery(t *testing.T) {
 	}
 	if lines := log.All(); len(lines) != 1 || strings.Contains(fmt.Sprint(lines[0].ContextMap()), "hush") {
 		t.Errorf("log = %+v, want one line without the query", lines)
+	}
+}
+
+// A handler around the directive that changes the path makes clients fail in ways
+// that nobody can read: the operator is told, once.
+func TestWarnRewritten(t *testing.T) {
+	for name, tc := range map[string]struct {
+		original, path string
+		want           int
+	}{
+		"as it came":                 {"/mcp", "/mcp", 0},
+		"handle_path /mcp*":          {"/mcp", "/", 1},
+		"handle_path /x/*":           {"/x/mcp", "/mcp", 1},
+		"uri strip_suffix /":         {"/mcp/", "/mcp", 0},
+		"another page, not the path": {"/about", "/index.html", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			core, log := observer.New(zapcore.WarnLevel)
+			serve := func(http.ResponseWriter, *http.Request) {}
+			h := &Handler{Path: "/mcp", logger: zap.New(core), opening: &opening{
+				running: &running{exact: map[string]http.HandlerFunc{"/mcp": serve, "/mcp/": serve}, assets: "/mcp/assets/"},
+			}}
+			for range 2 {
+				original := httptest.NewRequest("GET", tc.original, nil)
+				r := httptest.NewRequest("GET", tc.path, nil)
+				r = r.WithContext(context.WithValue(r.Context(), caddyhttp.OriginalRequestCtxKey, *original))
+				h.warnRewritten(r, h.running.route(tc.path) != nil)
+			}
+			if log.Len() != tc.want {
+				t.Errorf("%d lines, want %d: %v", log.Len(), tc.want, log.All())
+			}
+		})
 	}
 }

@@ -3,6 +3,9 @@ package altermcp
 import (
 	"context"
 	"fmt"
+	"slices"
+
+	"go.uber.org/zap"
 
 	"github.com/alter-mcp/caddy-alter-mcp/authserver"
 	"github.com/alter-mcp/caddy-alter-mcp/mcphandler"
@@ -50,7 +53,7 @@ func (p *policySource) Lookup(ctx context.Context, caller *mcphandler.Caller, na
 
 func (p *policySource) allows(caller *mcphandler.Caller, name string) bool {
 	for _, rules := range p.rules[name] {
-		if !rules.admit(someone{caller.Subject, caller.Email, caller.EmailVerified, caller.Groups}) {
+		if !rules.admit(callingOne(caller)) {
 			return false
 		}
 	}
@@ -82,7 +85,12 @@ func (h *Handler) admitToProvider(u *authserver.User, provider string) bool {
 
 // someoneOf is what rules know of a user.
 func someoneOf(u *authserver.User) someone {
-	return someone{u.Subject, u.Profile.Email, u.Profile.EmailVerified, u.Profile.Groups}
+	return someone{u.Issuer, u.Subject, u.Profile.Email, u.Profile.EmailVerified, u.Profile.Groups}
+}
+
+// callingOne is what rules know of who calls.
+func callingOne(c *mcphandler.Caller) someone {
+	return someone{c.Issuer, c.Subject, c.Email, c.EmailVerified, c.Groups}
 }
 
 // ruledTool is a tool with rules of its own.
@@ -90,11 +98,16 @@ type ruledTool interface{ ToolRules() *Rules }
 
 // collectRules gathers what each tool is under.
 func (h *Handler) collectRules(tools []mcphandler.Tool, providers map[string]*Rules) map[string][]*Rules {
+	h.warnIdle(&h.Rules)
+	for name, rules := range providers {
+		h.warnIdle(rules, zap.String("provider", name))
+	}
 	all := make(map[string][]*Rules)
 	for _, tool := range tools {
 		name := tool.Describe().Name
 		if ruled, ok := tool.(ruledTool); ok && !ruled.ToolRules().empty() {
 			all[name] = append(all[name], ruled.ToolRules())
+			h.warnIdle(ruled.ToolRules(), zap.String("tool", name))
 		}
 		if user, ok := tool.(providerUser); ok {
 			if rules := providers[user.NeededProvider()]; rules != nil && !rules.empty() {
@@ -103,6 +116,25 @@ func (h *Handler) collectRules(tools []mcphandler.Tool, providers map[string]*Ru
 		}
 	}
 	return all
+}
+
+// closedIdentity is an identity that has all its people in the configuration.
+type closedIdentity interface{ everyone() []someone }
+
+// warnIdle tells the operator of rules that match nobody: a name with a slip of
+// the pen in a deny would let in whom it means. Only where accounts are the one
+// way to log in is it known who there is.
+func (h *Handler) warnIdle(rules *Rules, of ...zap.Field) {
+	closed, ok := h.guests.identity.(closedIdentity)
+	if !ok {
+		return
+	}
+	people := closed.everyone()
+	for _, rule := range slices.Concat(rules.Allow, rules.Deny) {
+		if !slices.ContainsFunc(people, rule.matches) {
+			h.logger.Warn("a rule of allow or deny matches none of the accounts", append(of, zap.Any("rule", rule))...)
+		}
+	}
 }
 
 // openIdentity is an identity that anybody in the world may have, such as

@@ -5,7 +5,11 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/alter-mcp/caddy-alter-mcp/authserver"
 	"github.com/alter-mcp/caddy-alter-mcp/mcphandler"
 )
 
@@ -65,5 +69,37 @@ func TestPolicySource(t *testing.T) {
 	}
 	if newPolicySource(static, nil) != mcphandler.Source(static) {
 		t.Error("without rules the source is wrapped all the same")
+	}
+}
+
+// Where accounts are the one way in, a rule that matches none of them is a slip of
+// the pen: a deny would let in whom it means.
+func TestWarnIdle(t *testing.T) {
+	person := func(subject string, p authserver.Profile) *localAccount {
+		return &localAccount{person: authserver.Person{Issuer: localIssuer, Subject: subject, Profile: p}}
+	}
+	local := &LocalIdentity{byName: map[string]*localAccount{
+		"alice": person("alice", authserver.Profile{Email: "alice@acme.com", EmailVerified: true, Groups: []string{"ops"}}),
+		"bob":   person("bob", authserver.Profile{}),
+	}}
+	for name, tc := range map[string]struct {
+		identity identityModule
+		rules    Rules
+		want     int
+	}{
+		"no rules":           {local, Rules{}, 0},
+		"all match somebody": {local, Rules{Allow: []Rule{{Group: []string{"ops"}}, {Any: true}}, Deny: []Rule{{Subject: []string{"Bob", "eve"}}}}, 0},
+		"nobody":             {local, Rules{Allow: []Rule{{Domain: []string{"acme.example"}}}, Deny: []Rule{{Subject: []string{"bobb"}}}}, 2},
+		"people unknown yet": {&OIDCIdentity{}, Rules{Deny: []Rule{{Subject: []string{"bobb"}}}}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			core, log := observer.New(zapcore.WarnLevel)
+			h := &Handler{logger: zap.New(core)}
+			h.guests.identity = tc.identity
+			h.warnIdle(&tc.rules, zap.String("tool", "t"))
+			if log.Len() != tc.want {
+				t.Errorf("%d lines, want %d: %v", log.Len(), tc.want, log.All())
+			}
+		})
 	}
 }

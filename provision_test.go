@@ -36,6 +36,7 @@ func TestProvisionErrors(t *testing.T) {
 		}
 		return path
 	}
+	const argonHash = "$argon2id$v=19$m=47104,t=1,p=1$P2nzckEdTZ3bxCiBCkRTyA$xQL3Z32eo5jKl7u5tcIsnEKObYiyNZQQf5/4sAau6Pg"
 	const google = "client_id a\nclient_secret b\n"
 	for name, tc := range map[string]struct{ block, want string }{
 		"no identity":                   {"", "no identity: say how people log in"},
@@ -44,8 +45,11 @@ func TestProvisionErrors(t *testing.T) {
 		"unset password hash":           {"identity local {\nuser alice {env.UNSET_HASH}\n}\n", "{env.UNSET_HASH}"},
 		"same name in another case":     {"identity local {\nuser alice " + aliceHash + "\nuser ALICE " + aliceHash + "\n}\n", "is taken"},
 		"odd e-mail address":            {"identity local {\nuser alice " + aliceHash + " {\nemail Alice\n}\n}\n", `email "Alice"`},
-		"unknown hash":                  {"identity local rot13 {\nuser alice x\n}\n", "rot13"},
-		"plain password":                {"identity local {\nuser alice secret\n}\n", "begins with $"},
+		"unknown hash":                  {"identity local rot13 {\nuser alice x\n}\n", `hash algorithm "rot13"; there are argon2id, bcrypt, at Caddyfile:6`},
+		"plain password":                {"identity local {\nuser alice secret\n}\n", "user 0 (alice): the password hash is none of bcrypt"},
+		"cut hash":                      {"identity local {\nuser alice " + aliceHash[:40] + "\n}\n", "the password hash is none of bcrypt"},
+		"hash of argon2id":              {"identity local {\nuser alice " + argonHash + "\n}\n", "or `identity local argon2id` for hashes of that algorithm"},
+		"hash of bcrypt":                {"identity local argon2id {\nuser alice " + aliceHash + "\n}\n", "or `identity local bcrypt` for hashes of that algorithm"},
 		"short key":                     {identityAlice + "encryption_key c2hvcnQ=\n", "want 32 bytes in base64"},
 		"the same key twice":            {identityAlice + "encryption_key MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE= MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE\n", "the same key twice"},
 		"unset key":                     {identityAlice + "encryption_key {env.UNSET_KEY}\n", "encryption_key: "},

@@ -31,7 +31,7 @@ type Rule struct {
 	// Groups, as the identity gives them.
 	Group []string `json:"group,omitempty"`
 	// Subjects, as the identity names people: `sub` of an OIDC provider, or
-	// the name of a local account.
+	// the name of a local account, whose letter case does not matter.
 	Subject []string `json:"subject,omitempty"`
 	// Everyone whom the identity authenticates.
 	Any bool `json:"any,omitempty"`
@@ -39,10 +39,17 @@ type Rule struct {
 
 // someone is what rules know of a person.
 type someone struct {
+	issuer        string
 	subject       string
 	email         string
 	emailVerified bool
 	groups        []string
+}
+
+// isNamed reports whether a rule's subject is the person's. Letter case does not
+// tell the names of local accounts apart, and nobody else's may be folded.
+func (p *someone) isNamed(subject string) bool {
+	return subject == p.subject || p.issuer == localIssuer && foldName(subject) == p.subject
 }
 
 // admit reports whether the person may.
@@ -62,7 +69,7 @@ func (r *Rule) matches(p someone) bool {
 	case r.Any:
 		return true
 	case len(r.Subject) > 0:
-		return slices.Contains(r.Subject, p.subject)
+		return slices.ContainsFunc(r.Subject, p.isNamed)
 	case len(r.Group) > 0:
 		return slices.ContainsFunc(r.Group, func(g string) bool { return slices.Contains(p.groups, g) })
 	}

@@ -7,9 +7,10 @@ import (
 
 // Security ISO-07.
 func TestRulesAdmit(t *testing.T) {
-	alice := someone{"alice", "Alice@Acme.com", true, []string{"engineering", "ops"}}
-	unverified := someone{"mallory", "ceo@acme.com", false, nil}
-	nobody := someone{"nobody", "", true, nil}
+	alice := someone{"https://idp.example", "alice", "Alice@Acme.com", true, []string{"engineering", "ops"}}
+	unverified := someone{"https://idp.example", "mallory", "ceo@acme.com", false, nil}
+	local := someone{localIssuer, "alice", "", false, nil}
+	nobody := someone{"https://idp.example", "nobody", "", true, nil}
 	for name, tc := range map[string]struct {
 		rules  Rules
 		person someone
@@ -28,15 +29,18 @@ func TestRulesAdmit(t *testing.T) {
 		"domain that is not verified":  {Rules{Allow: []Rule{{Domain: []string{"acme.com"}}}}, unverified, false},
 		"denied and not verified":      {Rules{Deny: []Rule{{Domain: []string{"acme.com"}}}}, unverified, true},
 		"no address":                   {Rules{Allow: []Rule{{Domain: []string{"acme.com"}}}}, nobody, false},
-		"quoted local part with an at": {Rules{Allow: []Rule{{Domain: []string{"acme.com"}}}}, someone{"x", `"a@acme.com"@evil.example`, true, nil}, false},
+		"quoted local part with an at": {Rules{Allow: []Rule{{Domain: []string{"acme.com"}}}}, someone{"https://idp.example", "x", `"a@acme.com"@evil.example`, true, nil}, false},
 		"group":                        {Rules{Allow: []Rule{{Group: []string{"sales", "ops"}}}}, alice, true},
 		"group in another case":        {Rules{Allow: []Rule{{Group: []string{"OPS"}}}}, alice, false},
 		"subject":                      {Rules{Allow: []Rule{{Subject: []string{"alice"}}}}, alice, true},
+		"subject in another case":      {Rules{Deny: []Rule{{Subject: []string{"Alice"}}}}, alice, true},
+		"local account, other case":    {Rules{Deny: []Rule{{Subject: []string{"bob", " ALICE"}}}}, local, false},
+		"another local account":        {Rules{Allow: []Rule{{Subject: []string{"alicia"}}}}, local, false},
 		"lines are alternatives":       {Rules{Allow: []Rule{{Group: []string{"sales"}}, {Domain: []string{"acme.com"}}}}, alice, true},
 		"deny wins":                    {Rules{Allow: []Rule{{Any: true}}, Deny: []Rule{{Group: []string{"ops"}}}}, alice, false},
 		"deny of others":               {Rules{Deny: []Rule{{Group: []string{"sales"}}}}, alice, true},
 		"any":                          {Rules{Allow: []Rule{{Any: true}}}, nobody, true},
-		"beyond ASCII, other case":     {Rules{Allow: []Rule{{Email: []string{"JÖRG@acme.com"}}}}, someone{"j", "jörg@acme.com", true, nil}, true},
+		"beyond ASCII, other case":     {Rules{Allow: []Rule{{Email: []string{"JÖRG@acme.com"}}}}, someone{"https://idp.example", "j", "jörg@acme.com", true, nil}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := tc.rules.admit(tc.person); got != tc.want {

@@ -37,7 +37,7 @@ func (a authenticator) Authenticate(r *http.Request) (*mcphandler.Caller, error)
 	}
 	profile := &access.User.Profile
 	caller := &mcphandler.Caller{
-		UserID: access.User.ID, Subject: access.User.Subject,
+		UserID: access.User.ID, Issuer: access.User.Issuer, Subject: access.User.Subject,
 		Email: profile.Email, EmailVerified: profile.EmailVerified,
 		Name: profile.Name, Groups: profile.Groups, Claims: profile.Claims,
 		ClientID: access.ClientID, ClientName: access.ClientName,

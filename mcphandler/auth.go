@@ -11,6 +11,7 @@ import (
 // sent it.
 type Caller struct {
 	UserID  string // random id within the realm; never an e-mail address
+	Issuer  string // of the Subject: the identity provider
 	Subject string // as the identity provider names the person
 	Email   string // as the identity provider gave it; may be empty
 	// EmailVerified says that the identity provider vouches for the address.

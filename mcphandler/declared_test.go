@@ -15,7 +15,7 @@ func TestNewDeclaredErrors(t *testing.T) {
 	}{
 		"name":                     {DeclaredConfig{Name: "a b", Description: "d", Respond: "x"}, `tool "a b": name: accepted are 1 to 128 characters of A-Z a-z 0-9 _ . -`},
 		"description":              {DeclaredConfig{Name: "a", Respond: "x"}, `tool "a": description: is missing; the model chooses a tool by it`},
-		"nothing to do":            {DeclaredConfig{Name: "a", Description: "d"}, `tool "a": respond or request is missing; set one of them`},
+		"nothing to do":            {DeclaredConfig{Name: "a", Description: "d"}, `tool "a": it does nothing; set respond, or a request: get, post, put, patch, delete or head`},
 		"two things to do":         {DeclaredConfig{Name: "a", Description: "d", Respond: "x", Request: request}, `tool "a": respond and request exclude each other; set one of them`},
 		"provider without request": {DeclaredConfig{Name: "a", Description: "d", Respond: "x", Provider: "google"}, `tool "a": provider "google": accepted only with request`},
 		"scopes without provider":  {DeclaredConfig{Name: "a", Description: "d", Request: request, Scopes: []string{"s"}}, `tool "a": scopes: accepted only with provider`},
@@ -27,7 +27,7 @@ func TestNewDeclaredErrors(t *testing.T) {
 		"respond":                  {DeclaredConfig{Name: "a", Description: "d", Respond: "{arg.b}"}, `tool "a": respond: placeholder {arg.b} names no argument of the tool; it has none`},
 		"respond no JSON":          {DeclaredConfig{Name: "a", Description: "d", Respond: "x", OutputSchema: json.RawMessage(`{}`)}, `tool "a": respond: invalid JSON: invalid character 'x' looking for beginning of value`},
 		"output schema":            {DeclaredConfig{Name: "a", Description: "d", Respond: "1", OutputSchema: json.RawMessage(`{"type":"thing"}`)}, `tool "a": output_schema: not a valid JSON Schema: type: must be of type array, is string; type: must be one of ["array","boolean","integer","null","number","object","string"]`},
-		"result":                   {DeclaredConfig{Name: "a", Description: "d", Request: request, Result: ".["}, `tool "a": result: parsing jq: unexpected EOF`},
+		"result":                   {DeclaredConfig{Name: "a", Description: "d", Request: request, Result: ".["}, `tool "a": result: parsing jq program ".[": unexpected EOF`},
 		"request":                  {DeclaredConfig{Name: "a", Description: "d", Request: &RequestConfig{Method: "GET", URL: "http://h.example/x"}, Provider: "p"}, `tool "a": request: url: found "http://h.example/x": the request carries the grant of a provider; accepted is https, or http to a loopback host`},
 	} {
 		t.Run(name, func(t *testing.T) {

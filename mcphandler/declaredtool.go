@@ -150,7 +150,7 @@ func (cfg *DeclaredConfig) check() error {
 	case cfg.Respond != "" && cfg.Request != nil:
 		return errors.New("respond and request exclude each other; set one of them")
 	case cfg.Respond == "" && cfg.Request == nil:
-		return errors.New("respond or request is missing; set one of them")
+		return errors.New("it does nothing; set respond, or a request: get, post, put, patch, delete or head")
 	case cfg.Provider != "" && cfg.Request == nil:
 		return fmt.Errorf("provider %q: accepted only with request", cfg.Provider)
 	case len(cfg.Scopes) > 0 && cfg.Provider == "":

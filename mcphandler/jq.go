@@ -27,7 +27,7 @@ func (e *refusedError) Error() string { return e.message }
 func compileJQ(source string) (*jqProgram, error) {
 	query, err := gojq.Parse(source)
 	if err != nil {
-		return nil, fmt.Errorf("parsing jq: %w", err)
+		return nil, fmt.Errorf("parsing jq program %q: %w", source, err)
 	}
 	code, err := gojq.Compile(query)
 	if err != nil {

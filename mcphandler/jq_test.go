@@ -40,7 +40,7 @@ func TestJQ(t *testing.T) {
 
 func TestJQCompileErrors(t *testing.T) {
 	for name, tc := range map[string]struct{ program, want string }{
-		"syntax":   {".a |", "parsing jq: unexpected EOF"},
+		"syntax":   {".a |", "parsing jq program \".a |\": unexpected EOF"},
 		"function": {"nope(1)", "compiling jq: function not defined: nope/1"},
 		"input":    {"input", "compiling jq: input(s)/0 is not allowed"},
 		"inputs":   {"[inputs]", "compiling jq: input(s)/0 is not allowed"},
