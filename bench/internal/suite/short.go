@@ -47,7 +47,7 @@ func (s *Suite) writeHeld(b *strings.Builder) {
 			held++
 		}
 	}
-	fmt.Fprintf(b, "\n%d of the project's %d own bounds hold; [bench/README.md](bench/README.md) has them all.\n", held, len(list))
+	fmt.Fprintf(b, "\nThe project has set itself %d bounds, most of them ratios of these figures; %d held in this run. [bench/README.md](bench/README.md) has them all.\n", len(list), held)
 }
 
 // median shows the median alone.

@@ -113,7 +113,7 @@ func TestTablesHoldEverySystem(t *testing.T) {
 			held++
 		}
 	}
-	if want := fmt.Sprintf("%d of the project's %d own bounds hold", held, len(s.bounds())); !strings.Contains(short, want) {
+	if want := fmt.Sprintf("itself %d bounds, most of them ratios of these figures; %d held", len(s.bounds()), held); !strings.Contains(short, want) {
 		t.Errorf("the short table does not say %q:\n%s", want, short)
 	}
 	s.opts.Quick = true
