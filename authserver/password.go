@@ -84,11 +84,12 @@ func (p *PasswordIdentity) tryPassword(w http.ResponseWriter, r *http.Request, l
 	if name == "" || len(name) > maxUserName || len(password) > maxPassword {
 		return nil, l.showPasswordForm(w, r, http.StatusUnprocessableEntity, "", "Enter your user name and password.")
 	}
-	wait, undo := p.countTry(cases.Fold().String(name), addrKey(l.server.cfg.ClientAddr(r)), l.server.cfg.Now())
+	addr := l.server.cfg.ClientAddr(r)
+	wait, undo := p.countTry(cases.Fold().String(name), addrKey(addr), l.server.cfg.Now())
 	if wait > 0 {
 		seconds := int(math.Ceil(wait.Seconds()))
 		w.Header().Set("Retry-After", strconv.Itoa(seconds))
-		l.passwordRefused(ErrTooManyRequests.Code)
+		l.passwordRefused(addr, ErrTooManyRequests.Code)
 		return nil, l.showPasswordForm(w, r, http.StatusTooManyRequests, name,
 			"Too many tries. Wait "+(time.Duration(seconds)*time.Second).String()+" and try again.")
 	}
@@ -103,15 +104,15 @@ func (p *PasswordIdentity) tryPassword(w http.ResponseWriter, r *http.Request, l
 		undo() // only wrong passwords count
 		return person, err
 	}
-	l.passwordRefused(OutcomeWrongPassword)
+	l.passwordRefused(addr, OutcomeWrongPassword)
 	return nil, l.showPasswordForm(w, r, http.StatusUnprocessableEntity, name, "The user name or the password is wrong.")
 }
 
 // passwordRefused tells of a try that failed. The name stays out of the log:
 // people type passwords there.
-func (l *Login) passwordRefused(outcome string) {
+func (l *Login) passwordRefused(addr, outcome string) {
 	l.server.record(Event{Kind: EventLogin, Outcome: outcome})
-	l.server.log.Info("login refused", zap.String("client_id", l.attempt.clientID()), zap.String("outcome", outcome))
+	l.server.log.Info("login refused", zap.String("client_id", l.attempt.clientID()), zap.String("client_ip", addr), zap.String("outcome", outcome))
 }
 
 // countTry counts a try and returns how long to wait when it is one too many.
