@@ -23,8 +23,9 @@ const maxCORSParams = 32
 func (h *Handler) admitOrigin(header http.Header, r *http.Request) bool {
 	origins := r.Header["Origin"]
 	if len(origins) == 0 {
-		return true
+		return true // nor need Vary say so: no cache may store an answer
 	}
+	header.Add("Vary", "Origin")
 	if len(origins) > 1 || !h.cfg.OriginAllowed(r, origins[0]) {
 		return false
 	}

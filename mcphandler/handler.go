@@ -212,10 +212,8 @@ func checkConfig(cfg *Config) error {
 // about everything else comes first: the origin, then the caller, and only then
 // anything of the request itself.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	header := w.Header()
-	header.Set("Cache-Control", "no-store")
-	header.Set("X-Content-Type-Options", "nosniff")
-	header.Add("Vary", "Origin")
+	header, fields := w.Header(), []string{"no-store", "nosniff"} // in one piece, for each answer has them
+	header["Cache-Control"], header["X-Content-Type-Options"] = fields[0:1:1], fields[1:2:2]
 	if !h.admitOrigin(header, r) {
 		refuse(w, &failure{status: http.StatusForbidden, code: codeInvalidRequest, message: "origin not allowed"})
 		return

@@ -280,8 +280,8 @@ func send(w http.ResponseWriter, a answer) {
 		w.WriteHeader(a.status)
 		return
 	}
-	header.Set("Content-Type", mediaJSON)
-	header.Set("Content-Length", strconv.Itoa(len(a.body)))
+	fields := []string{mediaJSON, strconv.Itoa(len(a.body))}
+	header["Content-Type"], header["Content-Length"] = fields[0:1:1], fields[1:2:2]
 	w.WriteHeader(a.status)
 	_, _ = w.Write(a.body)
 }

@@ -13,7 +13,7 @@ func (h *Handler) encodeResult(c *call, r *Result) (answer, error) {
 	if len(content) == 0 {
 		content = json.RawMessage("[]")
 	}
-	if !isArray(content) || !validJSON(content) {
+	if !r.isMade() && (!isArray(content) || !validJSON(content)) {
 		return answer{}, errors.New("the content of the result is not a JSON array")
 	}
 	structured := r.StructuredContent

@@ -94,17 +94,28 @@ type Result struct {
 	StructuredContent json.RawMessage
 	// IsError marks a failure that the model should see and may mend.
 	IsError bool
+
+	made json.RawMessage // Content, if this package made it of a text
+}
+
+// isMade reports whether Content is as this package made it, so that it needs no
+// check.
+func (r *Result) isMade() bool {
+	return len(r.made) > 0 && len(r.made) == len(r.Content) && &r.made[0] == &r.Content[0]
 }
 
 // TextResult returns a result with one text block.
 func TextResult(text string) *Result {
-	return &Result{Content: textContent(text)}
+	content := textContent(text)
+	return &Result{Content: content, made: content}
 }
 
 // ErrorResult returns a result that is marked as an error, with one text block
 // for the model.
 func ErrorResult(format string, args ...any) *Result {
-	return &Result{Content: textContent(fmt.Sprintf(format, args...)), IsError: true}
+	result := TextResult(fmt.Sprintf(format, args...))
+	result.IsError = true
+	return result
 }
 
 // textContent is the content of a result that is one text.
