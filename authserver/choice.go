@@ -27,9 +27,11 @@ type Way struct {
 }
 
 // Choice is an [Identity] made of several: people choose on a page. Which one they
-// chose is kept with the login, and only that one ends it: an answer of one
-// identity provider never reaches another (RFC 9700 section 4.4, mix-up). It is
-// safe for concurrent use.
+// chose is kept with the login, and only that one ends it. An answer that names its
+// issuer (RFC 9207) never reaches another identity provider. One that does not is
+// taken for an answer of the one chosen, since all share a redirect URI: an identity
+// provider that means ill could get the code of another that sends no iss (RFC 9700
+// section 4.4, mix-up). It is safe for concurrent use.
 type Choice struct {
 	ways []Way
 	keys []string // of the ways, in URLs

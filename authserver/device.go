@@ -129,9 +129,10 @@ func (s *Server) beginDevice(w http.ResponseWriter, r *http.Request) (*deviceAns
 }
 
 // deviceClient authenticates the client and makes sure that it registered for the
-// grant type: a client that was made for a browser is not to be posed as here.
+// grant type: a client that was made for a browser is not to be posed as here. No
+// metadata document says so, hence none is fetched.
 func (s *Server) deviceClient(w http.ResponseWriter, r *http.Request, form url.Values) (*Client, error) {
-	client, err := s.authenticateClient(w, r, form, func(_ context.Context, id string) (*Client, error) { return s.client(r, id) })
+	client, err := s.authenticateClient(w, r, form, s.tokenClient)
 	if err != nil {
 		return nil, err
 	}

@@ -253,6 +253,23 @@ func TestDeviceAuthorizationRefused(t *testing.T) {
 	}
 }
 
+// A client_id that is a URL leads to no request, not even to this server itself
+// (security SSRF-02): no document describes a client of this grant.
+func TestDeviceAuthorizationFetchesNoDocument(t *testing.T) {
+	f := &fakeWeb{answer: func(r *http.Request) (*http.Response, error) {
+		return reply(200, document(r.URL.String(), "")), nil
+	}}
+	e := newDeviceEnv(t, func(c *authserver.Config) { c.Documents.Transport = f })
+	for _, id := range []string{"https://app.example/client.json", strings.Replace(e.base, "http:", "https:", 1) + testPath + "/client.json"} {
+		if status, answer := e.begin(url.Values{"client_id": {id}}); status != http.StatusBadRequest || answer["error"] != "unauthorized_client" {
+			t.Errorf("%s: %d %v, want unauthorized_client", id, status, answer)
+		}
+	}
+	if n := f.fetches.Load(); n != 0 {
+		t.Errorf("%d documents were fetched, want none", n)
+	}
+}
+
 // A server that has it off has none of it.
 func TestDeviceAuthorizationOff(t *testing.T) {
 	e := newEnv(t)
