@@ -111,9 +111,18 @@ func (h *Handler) build(run *running, rootTaken bool) error {
 	run.stop = stop
 	go h.sweepClients(ctx, run, auth)
 	h.logger.Info("endpoint is ready", zap.String("url", run.origins.canonical+h.Path), zap.String("realm", realmName),
-		zap.String("login_callback", run.origins.canonical+h.Path+pathLoginCallback),
+		zap.String("login_callback", run.loginCallbacks(h)),
 		zap.String("connect_callback", run.origins.canonical+h.Path+pathConnectCallback))
 	return nil
+}
+
+// loginCallbacks are the redirect URIs for identity providers, a blank between.
+func (run *running) loginCallbacks(h *Handler) string {
+	var all []string
+	for _, at := range run.auth.CallbackPaths() {
+		all = append(all, run.origins.canonical+h.Path+at)
+	}
+	return strings.Join(all, " ")
 }
 
 // findOrigins decides under which origins the endpoint answers.

@@ -114,7 +114,7 @@ func oneIdentity(ways []identityModule) (identityModule, error) {
 	}
 	var err error
 	if choice.Choice, err = authserver.NewChoice(all); err != nil {
-		return nil, fmt.Errorf("%w; say `title <text>` at one of them", err)
+		return nil, fmt.Errorf("%w; `title <text>` and `callback <name>` tell them apart", err)
 	}
 	return choice, nil
 }

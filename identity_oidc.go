@@ -19,7 +19,7 @@ func init() {
 
 // OIDCIdentity logs people in at an OpenID Connect provider, such as Auth0,
 // Clerk, Entra, Google, Keycloak or Okta. The redirect URI to register there is
-// `<endpoint>/login/callback`.
+// `<endpoint>/login/callback`, or that with Callback after it.
 type OIDCIdentity struct {
 	// Issuer of the provider: the URL below which
 	// `/.well-known/openid-configuration` is found. https, except on loopback;
@@ -33,6 +33,12 @@ type OIDCIdentity struct {
 	// Its secret; placeholders are allowed. Default: none, for a client that is
 	// registered as public.
 	ClientSecret string `json:"client_secret,omitempty"`
+
+	// A redirect URI of its own, `<endpoint>/login/callback/<callback>`: 1 to 64
+	// letters, digits, - and _. Of several OIDC identities each but one needs
+	// one, so that none gets at codes of another (RFC 9700 section 4.4). Default:
+	// none, and the redirect URI is `<endpoint>/login/callback`.
+	Callback string `json:"callback,omitempty"`
 
 	// What people are told they log in with. Default: the issuer's host.
 	LoginTitle string `json:"title,omitempty"`
@@ -94,7 +100,7 @@ func (i *OIDCIdentity) Provision(ctx caddy.Context) error {
 
 func (i *OIDCIdentity) resolve() (*authserver.OIDCConfig, error) {
 	config := &authserver.OIDCConfig{
-		Scopes: i.Scopes, GroupsClaim: i.GroupsClaim, SubjectClaim: i.SubjectClaim,
+		Callback: i.Callback, Scopes: i.Scopes, GroupsClaim: i.GroupsClaim, SubjectClaim: i.SubjectClaim,
 		TrustEmail: i.TrustEmail, AuthorizeParams: i.AuthorizeParams, AcceptAudiences: i.AcceptTokens,
 	}
 	var err error
@@ -140,6 +146,9 @@ func (i *OIDCIdentity) OpenToTheWorld() bool {
 // FormTargets tells authserver where a form leads when a login follows.
 func (i *OIDCIdentity) FormTargets() []string { return i.identity.FormTargets() }
 
+// Callbacks tells authserver where the provider's answers come to.
+func (i *OIDCIdentity) Callbacks() []string { return i.identity.Callbacks() }
+
 // givesTokens implements tokenGiver.
 func (i *OIDCIdentity) givesTokens() {}
 
@@ -163,6 +172,7 @@ func (i *OIDCIdentity) RenewTokens(ctx context.Context, old authserver.IdentityT
 //	identity oidc <issuer> {
 //	    client_id       <id>
 //	    client_secret   <secret>
+//	    callback        <name>
 //	    title           <text>
 //	    scopes          <scope>...
 //	    groups_claim    <name>
@@ -200,6 +210,8 @@ func (i *OIDCIdentity) unmarshalSetting(d *caddyfile.Dispenser) error {
 		return oneArg(d, &i.ClientID)
 	case "client_secret":
 		return oneArg(d, &i.ClientSecret)
+	case "callback":
+		return oneArg(d, &i.Callback)
 	case "title":
 		return oneArg(d, &i.LoginTitle)
 	case "scopes":
@@ -213,7 +225,7 @@ func (i *OIDCIdentity) unmarshalSetting(d *caddyfile.Dispenser) error {
 	case "accept_tokens":
 		return manyArgs(d, &i.AcceptTokens)
 	}
-	return unknown(d, "identity oidc", "accept_tokens", "authorize_param", "client_id", "client_secret", "groups_claim", "scopes",
+	return unknown(d, "identity oidc", "accept_tokens", "authorize_param", "callback", "client_id", "client_secret", "groups_claim", "scopes",
 		"subject_claim", "title", "trust_email")
 }
 

@@ -233,6 +233,7 @@ func TestEndpointsThatCollide(t *testing.T) {
 		"the same path":            {"/mcp {\n", "/mcp {\n", "its path is one that"},
 		"below, on a path of ours": {"/mcp {\n", "/mcp/token {\n", "its path is one that"},
 		"above, in other order":    {"/mcp/login {\n", "/mcp {\n", "its path is one that"},
+		"below the callback":       {"/mcp {\n", "/mcp/login/callback/x {\n", "its path is one that"},
 		"below the assets":         {"/mcp {\n", "/mcp/assets/x {\n", "its path is one that"},
 	} {
 		err := s.load("", "http://localhost:PORT {\nalter_mcp "+tc.first+identityAlice+"}\nalter_mcp "+tc.second+identityAlice+"}\n}\n")

@@ -5,7 +5,7 @@ import "strings"
 // Paths of an endpoint below its own, final because operators type two of them
 // into other consoles. Those of later versions are reserved already.
 const (
-	pathLoginCallback   = "/login/callback"   // redirect URI at the identity provider
+	pathLoginCallback   = "/login/callback"   // redirect URI at the identity provider, or what is below it
 	pathConnectCallback = "/connect/callback" // redirect URI at every provider
 	pathAssets          = "/assets/"
 )
@@ -78,7 +78,7 @@ func collides(p, other string) bool {
 	if !below {
 		return false
 	}
-	if strings.HasPrefix(rest, "/.well-known/") || strings.HasPrefix(rest, pathAssets) {
+	if strings.HasPrefix(rest, "/.well-known/") || strings.HasPrefix(rest, pathAssets) || strings.HasPrefix(rest, pathLoginCallback+"/") {
 		return true
 	}
 	for _, sub := range subPaths() {

@@ -27,10 +27,8 @@ type Way struct {
 }
 
 // Choice is an [Identity] made of several: people choose on a page. Which one they
-// chose is kept with the login, and only that one ends it. An answer that names its
-// issuer (RFC 9207) never reaches another identity provider. One that does not is
-// taken for an answer of the one chosen, since all share a redirect URI: an identity
-// provider that means ill could get the code of another that sends no iss (RFC 9700
+// chose is kept with the login, and only that one ends it: an answer of one identity
+// provider never reaches another, as each has a redirect URI of its own (RFC 9700
 // section 4.4, mix-up). It is safe for concurrent use.
 type Choice struct {
 	ways []Way
@@ -38,10 +36,11 @@ type Choice struct {
 }
 
 // NewChoice returns an identity made of ways, which people are shown in that
-// order. The error names a title that stands there twice.
+// order. The error names what two of them have in common and must not: the title,
+// or the redirect URI.
 func NewChoice(ways []Way) (*Choice, error) {
 	c := &Choice{ways: ways}
-	seen := make(map[string]bool)
+	seen, cameTo := make(map[string]bool), make(map[string]string)
 	for _, way := range ways {
 		if way.Title == "" || way.Identity == nil || way.Knows == nil {
 			return nil, errors.New("a way to log in lacks its title, its identity or whom it knows")
@@ -52,10 +51,30 @@ func NewChoice(ways []Way) (*Choice, error) {
 		}
 		seen[folded] = true
 		// By its title, so that a login survives a reload that adds another.
+		if err := tellCallbacks(way, cameTo); err != nil {
+			return nil, err
+		}
 		hash := sha256.Sum256([]byte(folded))
 		c.keys = append(c.keys, hex.EncodeToString(hash[:4]))
 	}
 	return c, nil
+}
+
+// tellCallbacks refuses two identity providers whose answers come to one redirect
+// URI: one that sends people on to the other would be given the other's code, and
+// could log in as its owner (RFC 9700 section 4.4.2.2).
+func tellCallbacks(way Way, cameTo map[string]string) error {
+	a, ok := way.Identity.(answered)
+	if !ok {
+		return nil
+	}
+	for _, name := range a.Callbacks() {
+		if other, taken := cameTo[name]; taken {
+			return fmt.Errorf("answers of %q and %q come to the same redirect URI, where one of them could get at codes of the other", other, way.Title)
+		}
+		cameTo[name] = way.Title
+	}
+	return nil
 }
 
 // Title names all ways, for the page before the choice: "Acme or GitHub", or how
@@ -166,6 +185,17 @@ func (c *Choice) cancel(w http.ResponseWriter, r *http.Request, l *Login) error 
 	return ErrAccessDenied.because(nil, "the person did not log in")
 }
 
+// Callbacks implements answered.
+func (c *Choice) Callbacks() []string {
+	var all []string
+	for _, way := range c.ways {
+		if a, ok := way.Identity.(answered); ok {
+			all = append(all, a.Callbacks()...)
+		}
+	}
+	return all
+}
+
 // FormTargets implements formTargeter.
 func (c *Choice) FormTargets() []string {
 	var targets []string
@@ -213,4 +243,5 @@ var (
 	_ TokenRenewer  = (*Choice)(nil)
 	_ TokenVerifier = (*Choice)(nil)
 	_ formTargeter  = (*Choice)(nil)
+	_ answered      = (*Choice)(nil)
 )

@@ -29,8 +29,8 @@ func newChoiceEnv(t *testing.T, change ...func(*authserver.Config, *authserver.O
 	e := &choiceEnv{acme: newIDP(t), other: newIDP(t), hosted: &hosted{page: "https://login.example/page"}}
 	e.env = newEnv(t, func(cfg *authserver.Config) {
 		e.acme.clock, e.other.clock = &clock{t: cfg.Now()}, &clock{t: cfg.Now()}
-		oidc := func(p *idp) authserver.Identity {
-			config := authserver.OIDCConfig{Issuer: p.URL, ClientID: idpClient, ClientSecret: idpSecret, Now: cfg.Now}
+		oidc := func(p *idp, callback string) authserver.Identity {
+			config := authserver.OIDCConfig{Callback: callback, Issuer: p.URL, ClientID: idpClient, ClientSecret: idpSecret, Now: cfg.Now}
 			for _, f := range change {
 				f(cfg, &config)
 			}
@@ -44,8 +44,8 @@ func newChoiceEnv(t *testing.T, change ...func(*authserver.Config, *authserver.O
 			return func(i, _ string) bool { return i == issuer }
 		}
 		choice, err := authserver.NewChoice([]authserver.Way{
-			{Title: "Acme", Identity: oidc(e.acme), Knows: of(e.acme.URL)},
-			{Title: "Other", Identity: oidc(e.other), Knows: of(e.other.URL)},
+			{Title: "Acme", Identity: oidc(e.acme, ""), Knows: of(e.acme.URL)},
+			{Title: "Other", Identity: oidc(e.other, "other"), Knows: of(e.other.URL)},
 			{Title: "Service", Identity: authserver.NewHostedIdentity(authserver.HostedConfig{Login: e.hosted, Title: "Service"}), Knows: of("https://idp.example")},
 			{Title: "Password", Identity: authserver.NewPasswordIdentity(checkPassword), Knows: of("urn:test")},
 		})
@@ -251,6 +251,41 @@ func TestChoiceMixUp(t *testing.T) {
 				t.Error("somebody is logged in")
 			}
 		})
+	}
+}
+
+// TestChoiceMixUpWithoutIss is what the redirect URIs are for: an identity provider
+// that is chosen and sends people on to another one, whose answers do not say of
+// whom they are, is not given the other's code (RFC 9700 section 4.4.2.2; security
+// FED-08).
+func TestChoiceMixUpWithoutIss(t *testing.T) {
+	e := newChoiceEnv(t)
+	for _, p := range []*idp{e.acme, e.other} {
+		p.metadata = func(m map[string]any) { delete(m, "authorization_response_iss_parameter_supported") }
+		p.answer = func(q url.Values) { q.Del("iss") }
+	}
+	for way, issuer := range map[string]string{"Acme": e.acme.URL, "Other": e.other.URL} {
+		b := e.newBrowser()
+		_, ways := e.choose(b)
+		if got := e.end(b.get(e.back(b, ways[way]))); got != issuer+" 42" {
+			t.Errorf("by %s one is %q, want 42 of %s", way, got, issuer)
+		}
+	}
+	before := e.acme.count("/token") + e.other.count("/token")
+	for name, chosen := range map[string][2]string{
+		"Other sends people on to Acme": {"Acme", "Other"},
+		"Acme sends people on to Other": {"Other", "Acme"},
+	} {
+		b := e.newBrowser()
+		_, ways := e.choose(b)
+		answer := e.back(b, ways[chosen[0]])
+		b.get(ways[chosen[1]])
+		if got := e.params(b.get(answer)).Get("error"); got != fault {
+			t.Errorf("%s: client hears %q, want %q", name, got, fault)
+		}
+	}
+	if after := e.acme.count("/token") + e.other.count("/token"); after != before {
+		t.Errorf("%d codes were given away", after-before)
 	}
 }
 

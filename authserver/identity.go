@@ -14,7 +14,7 @@ import (
 // concurrent use.
 type Identity interface {
 	// Login serves the browser's part of a login: first a GET of <p>/login, then
-	// whatever comes back to <p>/login or <p>/login/callback. It either
+	// whatever comes back to <p>/login or below <p>/login/callback. It either
 	// answers itself, with a form or a redirect, and returns nil, or it writes
 	// nothing and returns who logged in. An error that is an [*Error] goes to
 	// the client, as [ErrAccessDenied] when the person or the identity provider
@@ -40,7 +40,8 @@ type Login struct {
 	// ID names the login in URLs. It is random, and no secret: the browser's
 	// cookie of that name makes it good.
 	ID string
-	// CallbackURL is where an identity provider sends the browser back to.
+	// CallbackURL is where an identity provider sends the browser back to, or,
+	// with a further segment, an identity that has a redirect URI of its own.
 	CallbackURL string
 	// Callback says that the request came there, and not to the login page.
 	Callback bool
@@ -56,9 +57,10 @@ type Login struct {
 	// State is what the identity saved before, sealed in the browser's cookie.
 	State json.RawMessage
 
-	server  *Server
-	attempt *attempt
-	taken   bool // by this request
+	server   *Server
+	attempt  *attempt
+	callback string // of an identity provider with a redirect URI of its own
+	taken    bool   // by this request
 
 	way, wayTitle string // of a [Choice]; empty where there is none
 }
@@ -121,6 +123,27 @@ func (l *Login) take(ctx context.Context) (bool, error) {
 
 // loginOver is the answer to what comes after the end of a login.
 func loginOver() *Error { return ErrInvalidRequest.because(nil, "this login is over") }
+
+// answered is an identity to which answers come by redirect.
+type answered interface {
+	// Callbacks returns the last segments of the redirect URIs, below
+	// <p>/login/callback; the empty text is that URI itself.
+	Callbacks() []string
+}
+
+// CallbackPaths returns the paths below the endpoint's own to which identity
+// providers send people back. That of the first versions is always there.
+func (s *Server) CallbackPaths() []string {
+	paths := []string{callbackPath}
+	if a, ok := s.cfg.Identity.(answered); ok {
+		for _, name := range a.Callbacks() {
+			if name != "" {
+				paths = append(paths, callbackPath+"/"+name)
+			}
+		}
+	}
+	return paths
+}
 
 // formTargeter is an identity that a form's redirects lead to elsewhere than by
 // https.

@@ -41,7 +41,11 @@ func (s *Server) saveAttempt(w http.ResponseWriter, r *http.Request, a *attempt)
 	return nil
 }
 
-// serveLogin serves <p>/login and <p>/login/callback: it finds the login that
+// callbackPath is where identity providers send people back to, below the
+// endpoint's own path.
+const callbackPath = "/login/callback"
+
+// serveLogin serves <p>/login and what [Server.CallbackPaths] lists: it finds the login that
 // the browser has open by that state and hands over to the identity. A state
 // whose cookie this browser does not hold is refused: somebody else began that
 // login (RFC 9700 section 4.7).
@@ -54,8 +58,9 @@ func (s *Server) serveLogin(w http.ResponseWriter, r *http.Request) {
 		s.errorPage(w, r, asError(err))
 		return
 	}
+	name, isCallback := strings.CutPrefix(r.URL.Path, s.cfg.Path+callbackPath)
 	l := &Login{
-		ID: a.ID, CallbackURL: s.cfg.Endpoint(r) + "/login/callback", Callback: strings.HasSuffix(r.URL.Path, "/login/callback"),
+		ID: a.ID, CallbackURL: s.cfg.Endpoint(r) + callbackPath, Callback: isCallback, callback: strings.TrimPrefix(name, "/"),
 		Force: a.Force, KeepTokens: s.cfg.KeepIdentityToken != "", State: a.State, server: s, attempt: a,
 	}
 	if a.Request != nil {

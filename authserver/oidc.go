@@ -45,6 +45,12 @@ type OIDCConfig struct {
 	// want prompt=consent.
 	AuthorizeParams map[string]string
 
+	// Callback is the last segment of the redirect URI, which is then
+	// <endpoint>/login/callback/<Callback>: 1 to 64 letters, digits, - and _. An
+	// answer counts only where the provider was told to send it. Default: none,
+	// and the redirect URI is <endpoint>/login/callback.
+	Callback string
+
 	// AcceptAudiences are the audiences (RFC 9068 section 2.2, aud) whose access
 	// tokens of the provider are good at the endpoint: see [TokenVerifier]. With
 	// ClientID among them, that client's ID tokens are too. Default: none.
@@ -75,6 +81,9 @@ func (c *OIDCConfig) complete() error {
 	}
 	if slices.Contains(c.AcceptAudiences, "") {
 		return errors.New("an audience of tokens to accept is empty")
+	}
+	if len(c.Callback) > maxCallback || strings.ContainsFunc(c.Callback, notInCallback) {
+		return fmt.Errorf("callback %q: want 1 to %d letters, digits, - and _", c.Callback, maxCallback)
 	}
 	for name := range c.AuthorizeParams {
 		if name == "" || slices.Contains(ownParams, strings.ToLower(name)) {
@@ -108,6 +117,15 @@ func (c *OIDCConfig) complete() error {
 		c.Now = time.Now
 	}
 	return nil
+}
+
+// maxCallback bounds the name of a redirect URI in bytes.
+const maxCallback = 64
+
+// notInCallback reports the characters that the name of a redirect URI cannot hold.
+func notInCallback(c rune) bool {
+	alnum := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+	return !alnum && c != '-' && c != '_'
 }
 
 // notInScope reports the characters that a scope cannot hold (RFC 6749 section
@@ -171,6 +189,9 @@ func NewOIDCIdentity(cfg OIDCConfig) (*OIDCIdentity, error) {
 // FormTargets implements formTargeter: a browser goes to the provider by the
 // redirect that follows the consent form.
 func (o *OIDCIdentity) FormTargets() []string { return []string{formTarget(o.cfg.Issuer)} }
+
+// Callbacks implements answered.
+func (o *OIDCIdentity) Callbacks() []string { return []string{o.cfg.Callback} }
 
 // Knows reports whether people of an issuer log in here. It asks nobody, so it
 // cannot tell whether a person is still there.
@@ -246,6 +267,6 @@ func (o *OIDCIdentity) client(p *oidcProvider, l *Login, style oauth2.AuthStyle)
 	}
 	return &oauth2.Config{
 		ClientID: o.cfg.ClientID, ClientSecret: o.cfg.ClientSecret, Endpoint: endpoint,
-		RedirectURL: l.CallbackURL, Scopes: scopes,
+		RedirectURL: strings.TrimSuffix(l.CallbackURL+"/"+o.cfg.Callback, "/"), Scopes: scopes,
 	}
 }

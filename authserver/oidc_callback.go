@@ -50,6 +50,9 @@ func (o *OIDCIdentity) finish(w http.ResponseWriter, r *http.Request, l *Login) 
 		l.server.errorPage(w, r, loginOver())
 		return nil, nil
 	}
+	if l.callback != o.cfg.Callback {
+		return nil, providerFault(errors.New("the answer came to the redirect URI of another identity provider"))
+	}
 	ctx, cancel := context.WithTimeout(oidc.ClientContext(r.Context(), o.http), discoveryTimeout+exchangeTimeout)
 	defer cancel()
 	p, err := o.discovery.get(ctx)

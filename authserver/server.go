@@ -276,15 +276,17 @@ func (c *Config) completeLifetimes() error {
 // Routes returns the handlers by path below the endpoint's own.
 func (s *Server) Routes() map[string]http.HandlerFunc {
 	routes := map[string]http.HandlerFunc{
-		"/authorize":      s.serveAuthorize,
-		"/consent":        s.serveConsent,
-		"/login":          s.serveLogin,
-		"/login/callback": s.serveLogin,
-		"/logout":         s.serveLogout,
-		"/register":       s.crossOrigin("POST", s.serveRegister),
-		"/token":          s.crossOrigin("POST", s.serveToken),
-		"/revoke":         s.crossOrigin("POST", s.serveRevoke),
-		"/jwks.json":      s.crossOrigin("GET", s.serveJWKS),
+		"/authorize": s.serveAuthorize,
+		"/consent":   s.serveConsent,
+		"/login":     s.serveLogin,
+		"/logout":    s.serveLogout,
+		"/register":  s.crossOrigin("POST", s.serveRegister),
+		"/token":     s.crossOrigin("POST", s.serveToken),
+		"/revoke":    s.crossOrigin("POST", s.serveRevoke),
+		"/jwks.json": s.crossOrigin("GET", s.serveJWKS),
+	}
+	for _, path := range s.CallbackPaths() {
+		routes[path] = s.serveLogin
 	}
 	if s.cfg.DeviceAuthorization {
 		routes["/device"] = s.serveDevice

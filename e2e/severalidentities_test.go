@@ -18,13 +18,13 @@ func TestSeveralIdentities(t *testing.T) {
 	oidc := func(titles ...string) string {
 		var lines []string
 		for _, title := range titles {
-			lines = append(lines, fmt.Sprintf("identity oidc %s {\nclient_id e2e\nclient_secret e2e-secret\ntitle %s\n}", idps[title].Issuer, title))
+			lines = append(lines, fmt.Sprintf("identity oidc %s {\nclient_id e2e\nclient_secret e2e-secret\ntitle %[2]s\ncallback %[2]s\n}", idps[title].Issuer, title))
 		}
 		return withSettings(lines...)
 	}
 	s := harness.NewServer(t, "testdata", oidc("Staff", "Partners"))
-	for _, idp := range idps {
-		idp.Register(s.Endpoint)
+	for title, idp := range idps {
+		idp.RegisterCallback(s.Endpoint + "/login/callback/" + title)
 		s.Sites = append(s.Sites, strings.TrimSuffix(idp.Issuer, "/"))
 	}
 	const local = "your account on this server"

@@ -53,7 +53,13 @@ func StartIDP(t testing.TB, suffix string) *IDP {
 // Register makes the server's endpoint the provider's client.
 func (p *IDP) Register(endpoint string) {
 	p.t.Helper()
-	p.do(http.MethodPost, "/client", map[string]string{"redirect_uri": endpoint + "/login/callback"}, nil)
+	p.RegisterCallback(endpoint + "/login/callback")
+}
+
+// RegisterCallback makes the owner of a redirect URI the provider's client.
+func (p *IDP) RegisterCallback(uri string) {
+	p.t.Helper()
+	p.do(http.MethodPost, "/client", map[string]string{"redirect_uri": uri}, nil)
 }
 
 // Fail makes the provider misbehave until the next call.

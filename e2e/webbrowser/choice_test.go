@@ -7,7 +7,7 @@ import "testing"
 func TestChoice(t *testing.T) {
 	s := newSite(t,
 		"identity oidc https://login.example.com {\nclient_id acme\ntitle \"Acme login\"\n}",
-		"identity oidc https://login.partner-with-a-long-name.example.org {\nclient_id acme\n}")
+		"identity oidc https://login.partner-with-a-long-name.example.org {\nclient_id acme\ncallback partner\n}")
 	b := Start(t)
 	for _, w := range looks() {
 		t.Run(w.Name, func(t *testing.T) {
