@@ -11,6 +11,7 @@ import (
 //	    title             <text>
 //	    client_id         <id>
 //	    client_secret     <secret>
+//	    callback          <name>
 //	    token_auth        client_secret_post | client_secret_basic | none
 //	    scopes            <scope>...
 //	    issuer            <url>
@@ -74,7 +75,7 @@ func (p *Provider) unmarshalSetting(d *caddyfile.Dispenser) error {
 		return noArgs(d, &p.ScopesAddUp)
 	}
 	texts := map[string]*string{
-		"preset": &p.Preset, "title": &p.Title, "client_id": &p.ClientID, "client_secret": &p.ClientSecret,
+		"preset": &p.Preset, "title": &p.Title, "client_id": &p.ClientID, "client_secret": &p.ClientSecret, "callback": &p.Callback,
 		"token_auth": &p.TokenAuth, "issuer": &p.Issuer, "authorization_url": &p.AuthorizationURL, "token_url": &p.TokenURL,
 		"revocation_url": &p.RevocationURL, "scope_param": &p.ScopeParam,
 		"scope_separator": &p.ScopeSeparator, "token_field": &p.TokenField,
@@ -82,7 +83,7 @@ func (p *Provider) unmarshalSetting(d *caddyfile.Dispenser) error {
 	if text := texts[d.Val()]; text != nil {
 		return oneArg(d, text)
 	}
-	return unknown(d, "provider", "allow", "api_hosts", "authorization_url", "authorize_param", "client_id", "client_secret", "deny", "issuer",
+	return unknown(d, "provider", "allow", "api_hosts", "authorization_url", "authorize_param", "callback", "client_id", "client_secret", "deny", "issuer",
 		"no_pkce", "preset", "revocation_url", "scope_param", "scope_separator", "scopes", "scopes_add_up", "title", "token_auth",
 		"token_field", "token_url")
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"path"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -111,18 +110,9 @@ func (h *Handler) build(run *running, rootTaken bool) error {
 	run.stop = stop
 	go h.sweepClients(ctx, run, auth)
 	h.logger.Info("endpoint is ready", zap.String("url", run.origins.canonical+h.Path), zap.String("realm", realmName),
-		zap.String("login_callback", run.loginCallbacks(h)),
-		zap.String("connect_callback", run.origins.canonical+h.Path+pathConnectCallback))
+		zap.String("login_callback", run.urls(h, auth.CallbackPaths())),
+		zap.String("connect_callback", run.urls(h, h.connectCallbacks())))
 	return nil
-}
-
-// loginCallbacks are the redirect URIs for identity providers, a blank between.
-func (run *running) loginCallbacks(h *Handler) string {
-	var all []string
-	for _, at := range run.auth.CallbackPaths() {
-		all = append(all, run.origins.canonical+h.Path+at)
-	}
-	return strings.Join(all, " ")
 }
 
 // findOrigins decides under which origins the endpoint answers.
@@ -202,73 +192,6 @@ func (h *Handler) mcpConfig(run *running, auth *authserver.Server, sessions mcph
 		cfg.MaxRequests = l.Requests
 	}
 	return cfg
-}
-
-// routes binds every path of ownPaths to what serves it.
-func (h *Handler) routes(auth *authserver.Server, v vault, mcp http.Handler, rootTaken bool) map[string]http.HandlerFunc {
-	below := map[string]http.HandlerFunc{
-		"/connect": v.ServeConnect, pathConnectCallback: v.ServeCallback, "/account": v.ServeAccount,
-		// Reserved: what is to come there must not belong to someone else now.
-		"/introspect": notHere, "/approve": notHere,
-		"/device": notHere, "/device_authorization": notHere, // unless device_authorization
-	}
-	for path, serve := range auth.Routes() {
-		below[path] = serve
-	}
-	exact := map[string]http.HandlerFunc{h.Path: mcp.ServeHTTP, h.Path + "/": mcp.ServeHTTP}
-	for path, serve := range below {
-		exact[h.Path+path] = serve
-	}
-	for _, doc := range wellKnownDocs() {
-		serve := auth.ServeServerMetadata
-		if doc == docResource {
-			serve = auth.ServeResourceMetadata
-		}
-		places := []string{wellKnown + doc + h.Path, h.Path + wellKnown + doc}
-		if h.RootDocuments != "" && !rootTaken {
-			places = append(places, wellKnown+doc)
-		}
-		for _, at := range places {
-			exact[at], exact[at+"/"] = serve, serve
-		}
-	}
-	if h.LegacyRoot {
-		for _, path := range legacyRootPaths() {
-			exact[path] = below[path]
-			if path == "/authorize" { // the cookies are for the endpoint's own path
-				exact[path] = toOwnPath(h.Path)
-			}
-		}
-	}
-	return exact
-}
-
-// route returns what serves a path, or nil when it is not the endpoint's. A
-// path that begins like a stylesheet's and leads elsewhere by dots is not: the
-// handlers behind would follow them.
-func (run *running) route(at string) http.HandlerFunc {
-	if serve := run.exact[at]; serve != nil {
-		return serve
-	}
-	if strings.HasPrefix(at, run.assets) && path.Clean(at) == at {
-		return run.pages.ServeAsset
-	}
-	return nil
-}
-
-// toOwnPath sends a browser from a path at the root of the host to the same one
-// below the endpoint.
-func toOwnPath(endpoint string) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		u := url.URL{Path: endpoint + r.URL.Path, RawQuery: r.URL.RawQuery}
-		w.Header().Set("Location", u.String())
-		w.Header().Set("Cache-Control", "no-store")
-		w.WriteHeader(http.StatusSeeOther)
-	}
-}
-
-func notHere(w http.ResponseWriter, _ *http.Request) {
-	http.Error(w, "not found", http.StatusNotFound)
 }
 
 // close ends the endpoint's background work and leaves the store.

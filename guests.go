@@ -109,6 +109,11 @@ func (h *Handler) loadProviders() error {
 		if h.guests.providers[p.Name] != nil {
 			return fmt.Errorf("provider %d: the name %s is taken", i, p.Name)
 		}
+		for _, other := range h.guests.providers {
+			if p.Callback != "" && p.Callback == other.Callback {
+				return fmt.Errorf("provider %d (%s): callback %s is that of provider %s; each has one of its own", i, p.Name, p.Callback, other.Name)
+			}
+		}
 		h.addProvider(resolved)
 	}
 	h.guests.upstream = newUpstream()

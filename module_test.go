@@ -263,6 +263,23 @@ func TestRoutesServeWhatIsMatched(t *testing.T) {
 	}
 }
 
+// Redirect URIs of their own are served, each below its kind, and nothing beside
+// them.
+func TestRoutesOfCallbacks(t *testing.T) {
+	s := serve(t, "http://localhost:PORT {\nalter_mcp {\n"+identityAlice+
+		"identity oidc https://login.example.com {\nclient_id a\ncallback staff\n}\n"+
+		"provider google {\nclient_id a\nclient_secret b\nscopes openid\ncallback mail\n}\n}\nrespond \"not ours\"\n}\n")
+	for path, ours := range map[string]bool{
+		"/mcp/login/callback": true, "/mcp/login/callback/staff": true, "/mcp/login/callback/mail": false,
+		"/mcp/connect/callback": true, "/mcp/connect/callback/mail": true, "/mcp/connect/callback/staff": false,
+	} {
+		a := s.do("GET", "localhost:PORT", path)
+		if (a.body != "not ours") != ours || ours && a.status != http.StatusBadRequest {
+			t.Errorf("GET %s = %d %q, want it served: %v", path, a.status, a.body, ours)
+		}
+	}
+}
+
 // Must show 3: nothing is touched by `caddy validate`.
 func TestValidateLeavesTheDataDirectoryEmpty(t *testing.T) {
 	dir := t.TempDir()

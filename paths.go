@@ -6,7 +6,7 @@ import "strings"
 // into other consoles. Those of later versions are reserved already.
 const (
 	pathLoginCallback   = "/login/callback"   // redirect URI at the identity provider, or what is below it
-	pathConnectCallback = "/connect/callback" // redirect URI at every provider
+	pathConnectCallback = "/connect/callback" // redirect URI at every provider, or what is below it
 	pathAssets          = "/assets/"
 )
 
@@ -78,8 +78,10 @@ func collides(p, other string) bool {
 	if !below {
 		return false
 	}
-	if strings.HasPrefix(rest, "/.well-known/") || strings.HasPrefix(rest, pathAssets) || strings.HasPrefix(rest, pathLoginCallback+"/") {
-		return true
+	for _, tree := range []string{wellKnown, pathAssets, pathLoginCallback + "/", pathConnectCallback + "/"} {
+		if strings.HasPrefix(rest, tree) {
+			return true
+		}
 	}
 	for _, sub := range subPaths() {
 		if rest == sub {

@@ -53,8 +53,8 @@ func (p *Provider) resolve(vaultHasClient bool) (*vaultclient.Provider, error) {
 		out.Title = p.Name
 	}
 	if vaultHasClient {
-		if p.ClientID != "" || p.ClientSecret != "" {
-			return nil, errors.New("client_id and client_secret are the vault's own; remove them")
+		if p.ClientID != "" || p.ClientSecret != "" || p.Callback != "" {
+			return nil, errors.New("client_id, client_secret and callback are the vault's own; remove them")
 		}
 		return &out, out.ValidateHosts() // without any, those of the tools
 	}

@@ -18,7 +18,7 @@ func TestProvisionErrorsOfAlter(t *testing.T) {
 	ofGrant := func(line string) string { return identityAlice + google + gmailTool + line + "\n}\n" }
 	for name, tc := range map[string]struct{ block, want string }{
 		"accounts of this server":        {identityAlice + vault, "the vault knows people by a token of an identity provider"},
-		"client of a provider":           {"api_key " + altertest.DefaultAPIKey + "\n" + google, "client_id and client_secret are the vault's own"},
+		"client of a provider":           {"api_key " + altertest.DefaultAPIKey + "\n" + google, "client_id, client_secret and callback are the vault's own"},
 		"no key":                         {"vault alter\nidentity alter\n", "api_key"},
 		"unset key":                      {"api_key {env.UNSET_ALTER_KEY}\n", "{env.UNSET_ALTER_KEY}"},
 		"key with a typing error":        {"api_key alter_rk_fakevaultfakevaultfake_2whbux\n", "vault alter: "},

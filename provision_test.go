@@ -61,6 +61,8 @@ func TestProvisionErrors(t *testing.T) {
 		"long grace":                    {identityAlice + "lifetimes {\nrefresh_grace 2m\n}\n", "refresh_grace 2m0s: want"},
 		"big body":                      {identityAlice + "limits {\nbody 1GiB\n}\n", "limits: body"},
 		"provider without secret":       {identityAlice + "provider google {\nclient_id a\n}\n", "client_secret is missing"},
+		"callback with a blank":         {identityAlice + "provider google {\n" + google + "scopes openid\ncallback \"a b\"\n}\n", `callback "a b": want 1 to 64 letters, digits, - and _`},
+		"one callback of two":           {identityAlice + "provider google {\n" + google + "scopes openid\ncallback x\n}\nprovider github {\n" + google + "scopes repo\ncallback x\n}\n", "callback x is that of provider google"},
 		"provider with unset secret":    {identityAlice + "provider google {\nclient_id a\nclient_secret {env.UNSET_SECRET}\n}\n", "{env.UNSET_SECRET}"},
 		"rewritten shorthand":           {identityAlice + "provider google {\nclient_id a\nclient_secret {file.secret}\n}\n", "a file, write its path with a slash"},
 		"unknown preset":                {identityAlice + "provider x {\npreset nobody\n" + google + "}\n", "github, google, slack"},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -102,10 +103,15 @@ func (p *Provider) ValidateHosts() error {
 	return p.validateHosts()
 }
 
+var callbackName = regexp.MustCompile(`^[A-Za-z0-9_-]{0,64}$`)
+
 func (p *Provider) validateClient() error {
 	var errs []error
 	if p.ClientID == "" {
 		errs = append(errs, errors.New("client_id is missing"))
+	}
+	if !callbackName.MatchString(p.Callback) {
+		errs = append(errs, fmt.Errorf("callback %q: want 1 to 64 letters, digits, - and _", p.Callback))
 	}
 	switch p.TokenAuth {
 	case "", AuthPost, AuthBasic:

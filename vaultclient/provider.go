@@ -12,6 +12,12 @@ type Provider struct {
 	// ClientID and ClientSecret of the operator's OAuth client.
 	ClientID     string `json:"-"`
 	ClientSecret Secret `json:"-"`
+	// Callback is the last segment of the redirect URI registered at the
+	// provider, which is then <endpoint>/connect/callback/<callback>: 1 to 64
+	// letters, digits, - and _. Only its own answers are taken there, so that it
+	// cannot get at codes of another provider (RFC 9700 section 4.4). Default:
+	// none, and the redirect URI is <endpoint>/connect/callback.
+	Callback string `json:"callback,omitempty"`
 	// TokenAuth is how the client authenticates at the token endpoint:
 	// client_secret_basic or client_secret_post (default), or none.
 	TokenAuth string `json:"token_auth,omitempty"`

@@ -31,6 +31,9 @@ func (v grants) Provider(name string) (title string, ok bool) {
 	return p.Title, true
 }
 
+// Callback implements [connect.Grants]: people come back from the vault alone.
+func (v grants) Callback(string) string { return "" }
+
 // Look implements [connect.Grants].
 func (v grants) Look(ctx context.Context, l *connect.Link) (*connect.State, error) {
 	p := v.cfg.Providers[l.Provider]

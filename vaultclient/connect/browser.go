@@ -27,9 +27,17 @@ func (h *Handler) path(r *http.Request, page string) string {
 	return u.Path + page
 }
 
-// callbackURL is the redirect URI at every provider.
-func (h *Handler) callbackURL(r *http.Request) string {
-	return h.cfg.Endpoint(r) + "/connect/callback"
+// callbackPath is where a provider sends the browser back to, below the endpoint.
+func (h *Handler) callbackPath(provider string) string {
+	if own := h.cfg.Grants.Callback(provider); own != "" {
+		return "/connect/callback/" + own
+	}
+	return "/connect/callback"
+}
+
+// callbackURL is the redirect URI at a provider.
+func (h *Handler) callbackURL(r *http.Request, provider string) string {
+	return h.cfg.Endpoint(r) + h.callbackPath(provider)
 }
 
 // readForm reads a form of ours: from our own page, of a person who is logged

@@ -25,6 +25,9 @@ type Grants interface {
 	// Provider returns what to call a provider; false if there is none of that
 	// name.
 	Provider(name string) (title string, ok bool)
+	// Callback returns the last segment of the redirect URI at a provider, below
+	// /connect/callback, or the empty text for that URI itself.
+	Callback(provider string) string
 	// Look tells what connecting l would change.
 	Look(ctx context.Context, l *Link) (*State, error)
 	// Begin returns where the browser goes to grant. It comes back to callback
@@ -70,7 +73,8 @@ type Config struct {
 	// Required.
 	Name string
 	// Endpoint returns the canonical URL of the MCP endpoint for r. The pages
-	// lie below it: /connect, /connect/callback and /account. Required.
+	// lie below it: /connect, /connect/callback and what is below that, and
+	// /account. Required.
 	Endpoint func(r *http.Request) string
 	// Grants is the vault. Required.
 	Grants Grants

@@ -125,7 +125,7 @@ func (h *Handler) startConnect(w http.ResponseWriter, r *http.Request) {
 	}
 	a := &attempt{form: f, ID: rand.Text()}
 	a.Expiry = h.until(h.cfg.AttemptLifetime)
-	target, save, err := h.cfg.Grants.Begin(r.Context(), &a.Link, h.callbackURL(r), a.ID)
+	target, save, err := h.cfg.Grants.Begin(r.Context(), &a.Link, h.callbackURL(r, a.Provider), a.ID)
 	if err == nil {
 		a.State, err = json.Marshal(save)
 	}
@@ -139,8 +139,10 @@ func (h *Handler) startConnect(w http.ResponseWriter, r *http.Request) {
 	redirect(w, target)
 }
 
-// ServeCallback serves <p>/connect/callback, where the provider sends the
-// browser back to.
+// ServeCallback serves <p>/connect/callback and what is below it, where providers
+// send the browser back to. An answer counts only where its provider was told to
+// send it: one that sends people on to another is not given the other's code (RFC
+// 9700 section 4.4).
 func (h *Handler) ServeCallback(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		notAllowed(w, "GET, HEAD")
@@ -175,7 +177,12 @@ func (h *Handler) ServeCallback(w http.ResponseWriter, r *http.Request) {
 		h.message(w, r, http.StatusNotFound, "There is no such service", "This server has no service of that name to connect any more.")
 		return
 	}
-	page, err := h.cfg.Grants.Finish(r.Context(), &a.Link, h.callbackURL(r), a.State, q)
+	if r.URL.Path != h.path(r, h.callbackPath(a.Provider)) {
+		h.log.Warn("an answer came to the redirect URI of another provider", zap.String("provider", a.Provider), zap.String("user", a.UserID))
+		h.message(w, r, http.StatusBadRequest, "This did not work", "The answer came from somebody else. Open the link from your app once more.")
+		return
+	}
+	page, err := h.cfg.Grants.Finish(r.Context(), &a.Link, h.callbackURL(r, a.Provider), a.State, q)
 	if err != nil {
 		h.unavailable(w, r, err)
 		return

@@ -29,6 +29,14 @@ func (v grants) Provider(name string) (title string, ok bool) {
 	return p.Title, true
 }
 
+// Callback implements [connect.Grants].
+func (v grants) Callback(provider string) string {
+	if p := v.cfg.Providers[provider]; p != nil {
+		return p.Callback
+	}
+	return ""
+}
+
 // Look implements [connect.Grants].
 func (v grants) Look(ctx context.Context, l *connect.Link) (*connect.State, error) {
 	p, state := v.cfg.Providers[l.Provider], &connect.State{Ask: l.Scopes}

@@ -151,6 +151,37 @@ func TestCallbackIsBoundToItsBrowser(t *testing.T) {
 	}
 }
 
+// TestCallbackOfAnotherProvider: a provider with a redirect URI of its own is given
+// no code of another one to which it sends people on (RFC 9700 section 4.4), nor is
+// another given its codes.
+func TestCallbackOfAnotherProvider(t *testing.T) {
+	for name, tc := range map[string]struct {
+		callback, arrives string
+		ok                bool
+	}{
+		"its own":                    {"own", "/mcp/connect/callback/own", true},
+		"that of all":                {"", "/mcp/connect/callback", true},
+		"that of all, not its own":   {"own", "/mcp/connect/callback", false},
+		"another's, not that of all": {"", "/mcp/connect/callback/own", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newEnv(t)
+			e.cfg.Providers["p"].Callback = tc.callback
+			b := e.newBrowser("alice")
+			p := b.begin(e.link("alice"))
+			u, err := url.Parse(p.location)
+			if want := strings.TrimSuffix(e.base+"/mcp/connect/callback/"+tc.callback, "/"); err != nil || u.Query().Get("redirect_uri") != want {
+				t.Errorf("browser is sent to %s, want the redirect URI %s", p.location, want)
+			}
+			_, query, _ := strings.Cut(e.callback(p, url.Values{"code": {e.provider.code("alice")}}), "?")
+			status := b.get(tc.arrives + "?" + query).status
+			if (status == http.StatusOK) != tc.ok || (e.provider.exchanges == 1) != tc.ok {
+				t.Errorf("callback at %s = %d after %d exchanges, want it taken: %v", tc.arrives, status, e.provider.exchanges, tc.ok)
+			}
+		})
+	}
+}
+
 // A person who logs in as somebody else on the way does not get the grant.
 func TestCallbackOfAnotherLogin(t *testing.T) {
 	e := newEnv(t)

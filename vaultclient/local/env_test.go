@@ -211,6 +211,7 @@ func newEnv(t *testing.T) *env {
 	e.vault = e.newVault(e.store)
 	mux := http.NewServeMux()
 	mux.HandleFunc("/mcp/connect", func(w http.ResponseWriter, r *http.Request) { e.vault.ServeConnect(w, r) })
+	mux.HandleFunc("/mcp/connect/callback/own", func(w http.ResponseWriter, r *http.Request) { e.vault.ServeCallback(w, r) })
 	mux.HandleFunc("/mcp/connect/callback", func(w http.ResponseWriter, r *http.Request) { e.vault.ServeCallback(w, r) })
 	mux.HandleFunc("/mcp/account", func(w http.ResponseWriter, r *http.Request) { e.vault.ServeAccount(w, r) })
 	ts := httptest.NewServer(mux)
