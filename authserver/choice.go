@@ -50,10 +50,10 @@ func NewChoice(ways []Way) (*Choice, error) {
 			return nil, fmt.Errorf("two ways to log in are called %q; people tell them by their titles", way.Title)
 		}
 		seen[folded] = true
-		// By its title, so that a login survives a reload that adds another.
 		if err := tellCallbacks(way, cameTo); err != nil {
 			return nil, err
 		}
+		// By its title, so that a login survives a reload that adds another.
 		hash := sha256.Sum256([]byte(folded))
 		c.keys = append(c.keys, hex.EncodeToString(hash[:4]))
 	}

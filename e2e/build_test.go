@@ -68,6 +68,7 @@ func TestExamples(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	const hash = "$2a$04$tKLYY4fOfTdHyZceHKRHf.efTPaEngL9iAk/oMkOAgof9SaMORUCK"
 	for _, example := range []string{"Caddyfile.example", "demo/Caddyfile", "docs/examples/gmail.Caddyfile"} {
 		for _, command := range [][]string{
 			{"adapt", "--config", example, "--adapter", "caddyfile"},
@@ -88,7 +89,7 @@ func TestExamples(t *testing.T) {
 				cmd := exec.CommandContext(t.Context(), harness.Caddy(t), args...)
 				cmd.Dir = dir
 				cmd.Env = harness.Environment(home, "XDG_DATA_HOME="+filepath.Join(home, "data"),
-					"ALTER_MCP_KEY=MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=", "ALTER_API_KEY=alter_rk_fakevaultfakevaultfake_2whbul", "OLD_ALTER_API_KEY=alter_key_"+strings.Repeat("old4", 10), "ALICE_HASH=$x", "BOB_HASH=$x",
+					"ALTER_MCP_KEY=MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=", "ALTER_API_KEY=alter_rk_fakevaultfakevaultfake_2whbul", "OLD_ALTER_API_KEY=alter_key_"+strings.Repeat("old4", 10), "ALICE_HASH="+hash, "BOB_HASH="+hash,
 					"GOOGLE_CLIENT_ID=x", "GOOGLE_CLIENT_SECRET=x", "GITHUB_CLIENT_ID=x", "GITHUB_CLIENT_SECRET=x",
 					"TRACKER_CLIENT_ID=x", "TRACKER_CLIENT_SECRET=x", "OIDC_CLIENT_ID=x", "OIDC_CLIENT_SECRET=x", "PARTNER_CLIENT_ID=x", "PARTNER_CLIENT_SECRET=x",
 					"DATABASE_URL=postgres://alter_mcp@localhost/alter_mcp")
