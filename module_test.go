@@ -392,21 +392,6 @@ func documentedCaddyfiles(t *testing.T) map[string]string {
 	return found
 }
 
-// shortestCaddyfile is the first Caddyfile in README.md.
-func shortestCaddyfile(t *testing.T) string {
-	t.Helper()
-	readme, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, _ := strings.Cut(string(readme), "## The shortest Caddyfile\n\n```\n")
-	text, _, ok := strings.Cut(rest, "```")
-	if !ok {
-		t.Fatal("README.md has no shortest Caddyfile")
-	}
-	return text
-}
-
 // Each setting has a line in README.md and one in Caddyfile.example.
 func TestSettingsAreDocumented(t *testing.T) {
 	for file, exempt := range map[string][]string{
