@@ -1,7 +1,6 @@
 package altermcp
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -153,7 +152,7 @@ func (a *Auth) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	}
 	run := a.found.running
 	withoutCookies(r)
-	r, caller, err := run.authenticate(r, a.found.Path)
+	caller, err := run.authenticate(r, a.found.Path)
 	switch {
 	case errors.Is(err, mcphandler.ErrNoToken) && a.Optional:
 		if a.SignedIdentity != nil {
@@ -238,26 +237,24 @@ func unavailableError(w http.ResponseWriter, err error) error {
 }
 
 // authenticate returns who sent a request to a route beside the endpoint. That
-// may be on another host: then a token for any URL of the endpoint counts. The
-// request that it returns knows the URL.
-func (run *running) authenticate(r *http.Request, path string) (*http.Request, *mcphandler.Caller, error) {
+// may be on another host: then a token for any URL of the endpoint counts. From
+// then on the request knows the URL.
+func (run *running) authenticate(r *http.Request, path string) (*mcphandler.Caller, error) {
 	origins := run.origins.all()
 	if own, err := run.origins.of(r); err == nil {
 		origins = []string{own}
 	}
-	of := func(origin string) *http.Request {
-		return r.WithContext(context.WithValue(r.Context(), endpointKey{}, origin+path))
-	}
 	var refusal error // of the last one
 	for _, origin := range origins {
-		asked := of(origin)
-		caller, err := authenticator{run.auth}.Authenticate(asked)
+		caddyhttp.SetVar(r.Context(), endpointVar, origin+path)
+		caller, err := authenticator{run.auth}.Authenticate(r)
 		if !errors.Is(err, mcphandler.ErrInvalidToken) {
-			return asked, caller, err
+			return caller, err
 		}
 		refusal = err
 	}
-	return of(origins[0]), nil, refusal
+	caddyhttp.SetVar(r.Context(), endpointVar, origins[0]+path)
+	return nil, refusal
 }
 
 // setUser sets the placeholders that Caddy's own authentication sets. They are

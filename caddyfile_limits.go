@@ -45,7 +45,7 @@ func (h *Handler) unmarshalRegistration(d *caddyfile.Dispenser) error {
 func (r *Registration) unmarshalSetting(d *caddyfile.Dispenser) error {
 	switch d.Val() {
 	case "rate":
-		return r.unmarshalRate(d)
+		return rate(d, &r.Rate, &r.Window)
 	case "max_clients":
 		return count(d, &r.MaxClients)
 	case "unused_for":
@@ -56,7 +56,8 @@ func (r *Registration) unmarshalSetting(d *caddyfile.Dispenser) error {
 	return unknown(d, "registration", "rate", "max_clients", "unused_for", "idle_for")
 }
 
-func (r *Registration) unmarshalRate(d *caddyfile.Dispenser) error {
+// rate reads how often something may be done, and over which time.
+func rate(d *caddyfile.Dispenser, times *int, window *caddy.Duration) error {
 	args := d.RemainingArgs()
 	if len(args) == 0 || len(args) > 2 {
 		return d.Errf("rate takes a count and a window such as 10m, found %d values", len(args))
@@ -65,13 +66,13 @@ func (r *Registration) unmarshalRate(d *caddyfile.Dispenser) error {
 	if err != nil || n <= 0 {
 		return d.Errf("rate %q: want a whole number above 0", args[0])
 	}
-	r.Rate = n
+	*times = n
 	if len(args) == 2 {
-		window, err := caddy.ParseDuration(args[1])
-		if err != nil || window <= 0 {
+		over, err := caddy.ParseDuration(args[1])
+		if err != nil || over <= 0 {
 			return d.Errf("rate window %q: want a duration such as 10m", args[1])
 		}
-		r.Window = caddy.Duration(window)
+		*window = caddy.Duration(over)
 	}
 	return nil
 }

@@ -49,6 +49,14 @@ type AlterIdentity struct {
 	// What people are told they log in with. Default: `your organization`.
 	LoginTitle string `json:"title,omitempty"`
 
+	// How many logins one address may begin at once; an IPv6 address counts as its
+	// /64. Each is a request to the vault, with the key that the tools use too.
+	// Default: 60.
+	Rate int `json:"rate,omitempty"`
+
+	// Over which time that many are allowed again. Default: 1m.
+	Window caddy.Duration `json:"window,omitempty"`
+
 	client   *alter.Client
 	identity *authserver.HostedIdentity
 	logger   *zap.Logger
@@ -94,7 +102,7 @@ func (i *AlterIdentity) Provision(ctx caddy.Context) error {
 func (i *AlterIdentity) waitUntil(closing <-chan struct{}) {
 	i.identity = authserver.NewHostedIdentity(authserver.HostedConfig{
 		Login: alterLogin{i}, Title: i.LoginTitle, GroupsClaim: i.GroupsClaim, TrustEmail: i.TrustEmail,
-		Closing: closing, Logger: i.logger,
+		Rate: i.Rate, Window: time.Duration(i.Window), Closing: closing, Logger: i.logger,
 	})
 }
 
@@ -226,6 +234,7 @@ func loginError(err error) error {
 //	    title        <text>
 //	    groups_claim <name>
 //	    trust_email
+//	    rate         <count> [<window>]
 //	}
 func (i *AlterIdentity) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // module name
@@ -251,8 +260,10 @@ func (i *AlterIdentity) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			err = oneArg(d, &i.GroupsClaim)
 		case "trust_email":
 			err = noArgs(d, &i.TrustEmail)
+		case "rate":
+			err = rate(d, &i.Rate, &i.Window)
 		default:
-			err = unknown(d, "identity alter", "api_key", "base_url", "groups_claim", "issuer", "title", "trust_email")
+			err = unknown(d, "identity alter", "api_key", "base_url", "groups_claim", "issuer", "rate", "title", "trust_email")
 		}
 		if err != nil {
 			return err

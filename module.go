@@ -8,7 +8,6 @@
 package altermcp
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -202,12 +201,13 @@ func (h *Handler) open() error {
 	return h.failure
 }
 
-// endpointKey carries the canonical URL of the endpoint for a request.
-type endpointKey struct{}
+// endpointVar is the variable of a request (Caddy's vars) with the canonical URL
+// of its endpoint. A value of the context would cost a copy of each request.
+const endpointVar = "alter_mcp.endpoint"
 
 // endpointOf returns the canonical URL of the MCP endpoint for r.
 func endpointOf(r *http.Request) string {
-	endpoint, _ := r.Context().Value(endpointKey{}).(string)
+	endpoint, _ := caddyhttp.GetVar(r.Context(), endpointVar).(string)
 	return endpoint
 }
 
@@ -233,8 +233,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		http.Error(w, "this host is not served here", http.StatusMisdirectedRequest)
 		return nil
 	}
-	ctx := context.WithValue(r.Context(), endpointKey{}, origin+h.Path)
-	serve(w, r.WithContext(ctx))
+	caddyhttp.SetVar(r.Context(), endpointVar, origin+h.Path)
+	serve(w, r)
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 
@@ -185,12 +186,14 @@ func portFits(port string, r *http.Request) bool {
 	if port == "" || behindTrustedProxy(r) {
 		return true
 	}
-	addr, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
-	if !ok {
-		return false
+	switch addr := r.Context().Value(http.LocalAddrContextKey).(type) {
+	case *net.TCPAddr:
+		return strconv.Itoa(addr.Port) == port
+	case net.Addr:
+		_, local, err := net.SplitHostPort(addr.String())
+		return err == nil && local == port
 	}
-	_, local, err := net.SplitHostPort(addr.String())
-	return err == nil && local == port
+	return false
 }
 
 // requestOrigin returns scheme and host as the client sees them. Forwarding

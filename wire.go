@@ -1,7 +1,6 @@
 package altermcp
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -113,8 +112,8 @@ func (b browser) Person(w http.ResponseWriter, r *http.Request) (connect.Person,
 
 // recordCall counts a tools/call and writes its audit line. providers are the
 // tools with the provider that each needs.
-func recordCall(log *zap.Logger, providers map[string]string) func(context.Context, mcphandler.CallRecord) {
-	return func(_ context.Context, rec mcphandler.CallRecord) {
+func recordCall(log *zap.Logger, providers map[string]string) func(mcphandler.CallRecord) {
+	return func(rec mcphandler.CallRecord) {
 		metrics.countCall(providers, &rec)
 		log.Info("tool called",
 			zap.String("endpoint", rec.Caller.Endpoint), zap.String("user", rec.Caller.UserID), zap.String("client_id", rec.Caller.ClientID),

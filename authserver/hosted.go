@@ -58,6 +58,10 @@ type HostedConfig struct {
 	GroupsClaim string
 	// TrustEmail takes every e-mail address for verified.
 	TrustEmail bool
+	// Rate is how many logins one address may begin at once, Window over which time
+	// that many are allowed again. Default: 60 a minute.
+	Rate   int
+	Window time.Duration
 	// Closing is closed when the server is about to stop, or to serve another
 	// configuration: no request waits for a person any longer. Optional.
 	Closing <-chan struct{}
@@ -70,6 +74,8 @@ type HostedConfig struct {
 type HostedIdentity struct {
 	cfg    HostedConfig
 	claims claimReader
+	begins *limiter
+	waits  hostedWaits
 }
 
 // NewHostedIdentity returns the identity.
@@ -77,10 +83,19 @@ func NewHostedIdentity(cfg HostedConfig) *HostedIdentity {
 	if cfg.GroupsClaim == "" {
 		cfg.GroupsClaim = "groups"
 	}
+	if cfg.Rate <= 0 {
+		cfg.Rate = 60
+	}
+	if cfg.Window <= 0 {
+		cfg.Window = time.Minute
+	}
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()
 	}
-	return &HostedIdentity{cfg: cfg, claims: claimReader{cfg.GroupsClaim, cfg.TrustEmail, cfg.Logger}}
+	return &HostedIdentity{
+		cfg: cfg, claims: claimReader{cfg.GroupsClaim, cfg.TrustEmail, cfg.Logger},
+		begins: newLimiter(cfg.Rate, cfg.Window), waits: hostedWaits{ask: cfg.Login.Await},
+	}
 }
 
 // hostedAttempt is a login under way. It travels sealed in the browser's cookie,
@@ -110,7 +125,7 @@ func (i *HostedIdentity) Login(w http.ResponseWriter, r *http.Request, l *Login)
 	}
 	ctx, cancel := i.untilClosing(r.Context())
 	defer cancel()
-	who, err := i.cfg.Login.Await(ctx, a.Handle, hostedWait)
+	who, err := i.waits.await(ctx, a.Handle)
 	switch {
 	case err != nil && r.Context().Err() != nil:
 		return nil, nil // the browser is gone; the login goes on
@@ -160,6 +175,9 @@ func hostedError(err error) error {
 }
 
 func (i *HostedIdentity) begin(w http.ResponseWriter, r *http.Request, l *Login) error {
+	if _, ok := i.begins.allow(addrKey(l.server.cfg.ClientAddr(r)), l.server.cfg.Now()); !ok {
+		return ErrUnavailable.because(nil, "too many logins begin at this address, try again later")
+	}
 	page, handle, err := i.cfg.Login.Begin(r.Context())
 	if err != nil {
 		return hostedError(err)

@@ -115,12 +115,14 @@ func TestHostedLogin(t *testing.T) {
 
 // A page that waits does not keep the server from stopping: it is answered at
 // once, and goes on with the next configuration.
+// served is the identity of the configuration that is served.
+type served struct{ authserver.Identity }
+
 func TestHostedLoginWhileTheServerStops(t *testing.T) {
 	closing, waits := make(chan struct{}), make(chan struct{})
 	h := &hosted{page: "https://login.example/page"}
-	e := newEnv(t, func(c *authserver.Config) {
-		c.Identity = authserver.NewHostedIdentity(authserver.HostedConfig{Login: h, Title: "the company", Closing: closing})
-	})
+	identity := &served{authserver.NewHostedIdentity(authserver.HostedConfig{Login: h, Title: "the company", Closing: closing})}
+	e := newEnv(t, func(c *authserver.Config) { c.Identity = identity })
 	h.outcome = func(ctx context.Context) (*authserver.HostedPerson, error) {
 		close(waits)
 		<-ctx.Done()
@@ -135,6 +137,7 @@ func TestHostedLoginWhileTheServerStops(t *testing.T) {
 	if p := b.get(next); p.status != http.StatusOK || !strings.Contains(p.body, "https://login.example/page") {
 		t.Errorf("the page of who waits: %d %s, want it to go on", p.status, p.body)
 	}
+	identity.Identity = authserver.NewHostedIdentity(authserver.HostedConfig{Login: h, Title: "the company"})
 	h.outcome = through(e, time.Hour)
 	if e.params(b.get(next)).Get("code") == "" {
 		t.Error("the login does not go on afterwards")
@@ -301,5 +304,24 @@ func TestHostedLoginEndsWithItsToken(t *testing.T) {
 	}
 	if _, _, again := logIn(); again != user {
 		t.Errorf("the person is %s after the new login, want %s", again, user)
+	}
+}
+
+// Security ABUSE-04.
+func TestHostedLoginsOfOneAddress(t *testing.T) {
+	e, h := newHosted(t)
+	clientID := e.publicClient()
+	for range 60 {
+		if p, _ := waiting(e.newBrowser(), clientID); p.status != http.StatusOK {
+			t.Fatalf("page %d %s", p.status, p.body)
+		}
+	}
+	p, _ := waiting(e.newBrowser(), clientID)
+	if got := e.params(p).Get("error"); got != "temporarily_unavailable" || h.begun != 60 {
+		t.Errorf("one more: error %q after %d logins, want it refused", got, h.begun)
+	}
+	e.clock.advance(2 * time.Second)
+	if p, _ := waiting(e.newBrowser(), clientID); p.status != http.StatusOK {
+		t.Errorf("after a while: page %d %s", p.status, p.body)
 	}
 }

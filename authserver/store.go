@@ -219,6 +219,10 @@ type GrantStore interface {
 
 	// Family returns a family, revoked or not, or [ErrNotFound].
 	Family(ctx context.Context, id string) (*Family, error)
+	// FamilyAlive reports whether there is a family that was not revoked. It may
+	// miss what another process wrote within the last second, and so costs little
+	// when it is asked again and again. What this process wrote it never misses.
+	FamilyAlive(ctx context.Context, id string) (bool, error)
 	// Authorization returns a family, revoked or not, with its person and its
 	// client, or [ErrNotFound] when there is no such family.
 	Authorization(ctx context.Context, familyID string) (*Authorization, error)

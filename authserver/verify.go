@@ -31,10 +31,6 @@ type Access struct {
 
 type tokenHash [sha256.Size]byte
 
-// familyCheck is how long the state of a family is taken from memory. It is how
-// soon a revocation by another node is noticed.
-const familyCheck = time.Second
-
 // verification is a verified token that is kept, because a signature costs
 // some hundred times a look-up.
 type verification struct {
@@ -173,28 +169,22 @@ func shared(text string) string { return unique.Make(text).Value() }
 // checkFamily makes sure that the authorization behind a token is alive. While
 // the store does not answer, what was last seen holds for MaxStaleness.
 func (s *Server) checkFamily(ctx context.Context, v *verification, now time.Time) error {
-	age := now.Sub(time.Unix(0, v.checkedAt.Load()))
-	if age >= 0 && age < familyCheck {
-		return nil
-	}
-	f, err := s.cfg.Store.Family(ctx, v.family)
-	switch {
-	case errors.Is(err, ErrNotFound):
-		return fmt.Errorf("%w: the authorization is gone", ErrInvalidToken)
+	alive, err := s.cfg.Store.FamilyAlive(ctx, v.family)
+	switch age := now.Sub(time.Unix(0, v.checkedAt.Load())); {
 	case err != nil && age < s.cfg.MaxStaleness && ctx.Err() == nil:
 		s.log.Warn("the store does not answer, a verified token is accepted for a while", zap.Error(err))
 		return nil
 	case err != nil:
 		return fmt.Errorf("reading the state of a token: %w", err)
-	case !f.RevokedAt.IsZero():
-		return fmt.Errorf("%w: it was revoked", ErrInvalidToken)
+	case !alive:
+		return fmt.Errorf("%w: the authorization was revoked, or is gone", ErrInvalidToken)
 	}
 	v.checkedAt.Store(now.UnixNano())
 	return nil
 }
 
 // revokeFamily ends an authorization with all its tokens, here at once and on
-// other nodes within [familyCheck]. Of f only the ids are looked at.
+// other nodes within a second. Of f only the ids are looked at.
 func (s *Server) revokeFamily(ctx context.Context, f *Family, reason string) error {
 	if err := s.cfg.Store.RevokeFamily(ctx, f.ID, s.cfg.Now()); err != nil {
 		return fmt.Errorf("revoking an authorization: %w", err)

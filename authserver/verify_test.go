@@ -150,7 +150,8 @@ func TestVerifyWithAClockThatJumpsBack(t *testing.T) {
 	}
 }
 
-// A revocation in the store by somebody else is noticed within a second.
+// A revocation by another endpoint of the process, or by the configuration before
+// this one, is noticed at once.
 func TestRevocationElsewhereIsNoticed(t *testing.T) {
 	e := newEnv(t)
 	access, _ := e.login(e.publicClient(), "alice")
@@ -161,8 +162,7 @@ func TestRevocationElsewhereIsNoticed(t *testing.T) {
 	if err := e.store.RevokeFamily(context.Background(), claims["sid"].(string), e.clock.Now()); err != nil {
 		t.Fatal(err)
 	}
-	e.clock.advance(time.Second)
 	if _, err := e.verify(access); !errors.Is(err, authserver.ErrInvalidToken) {
-		t.Errorf("after a second: %v, want ErrInvalidToken", err)
+		t.Errorf("after that: %v, want ErrInvalidToken", err)
 	}
 }

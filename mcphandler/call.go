@@ -71,7 +71,7 @@ func (h *Handler) callTool(ctx context.Context, req *request) answer {
 	case err != nil:
 		return h.broken(ctx, &c, err)
 	case tool == nil:
-		h.record(ctx, &c, outcomeUnknownTool)
+		h.record(&c, outcomeUnknownTool)
 		return failed(req.msg.id, invalidParams("Unknown tool: "+clip(c.name)))
 	}
 	c.tool = tool
@@ -88,7 +88,7 @@ func (h *Handler) callKnown(ctx context.Context, c *call) answer {
 			return failed(c.msg.id, f)
 		}
 		if refused != nil {
-			h.record(ctx, c, outcomeConnect)
+			h.record(c, outcomeConnect)
 			return h.connectText(c, refused)
 		}
 	}
@@ -104,7 +104,7 @@ func (h *Handler) callKnown(ctx context.Context, c *call) answer {
 	if result.IsError {
 		outcome = outcomeToolError
 	}
-	h.record(ctx, c, outcome)
+	h.record(c, outcome)
 	return a
 }
 
@@ -171,15 +171,15 @@ func (h *Handler) answerError(ctx context.Context, c *call, err error) answer {
 	)
 	switch {
 	case errors.As(err, &connect):
-		h.record(ctx, c, outcomeConnect)
+		h.record(c, outcomeConnect)
 		return h.connectAnswer(c, connect)
 	case errors.Is(err, ErrInvalidToken):
-		return h.loginEnded(ctx, c, err)
+		return h.loginEnded(c, err)
 	case errors.As(err, &arguments):
-		h.record(ctx, c, outcomeInvalidArguments)
+		h.record(c, outcomeInvalidArguments)
 		return h.errorResult(c, "Invalid arguments: "+arguments.Message)
 	case errors.As(err, &tool):
-		h.record(ctx, c, outcomeToolError)
+		h.record(c, outcomeToolError)
 		if tool.Cause != nil {
 			h.logger.Info("tool error", zap.String("tool", c.tool.Name),
 				zap.String("user_id", c.caller.UserID), zap.Error(tool.Cause))
@@ -195,22 +195,22 @@ func (h *Handler) answerError(ctx context.Context, c *call, err error) answer {
 func (h *Handler) broken(ctx context.Context, c *call, err error) answer {
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, ErrInvalidToken):
-		return h.loginEnded(ctx, c, cause)
+		return h.loginEnded(c, cause)
 	case errors.Is(cause, ErrClosing):
-		h.record(ctx, c, outcomeCanceled)
+		h.record(c, outcomeCanceled)
 		return h.errorResult(c, "the server restarts; call the tool again")
 	case cause != nil:
-		h.record(ctx, c, outcomeCanceled)
+		h.record(c, outcomeCanceled)
 		return h.errorResult(c, "the call was canceled")
 	}
-	h.record(ctx, c, outcomeFailed)
+	h.record(c, outcomeFailed)
 	reference := h.logFailure("tool failed", c.caller, err, zap.String("tool", clip(c.name)))
 	return h.errorResult(c, "the tool failed (reference "+reference+")")
 }
 
 // loginEnded answers a call whose caller has to log in again.
-func (h *Handler) loginEnded(ctx context.Context, c *call, err error) answer {
-	h.record(ctx, c, outcomeLogin)
+func (h *Handler) loginEnded(c *call, err error) answer {
+	h.record(c, outcomeLogin)
 	h.logger.Info("a caller has to log in again", zap.String("tool", c.tool.Name), zap.String("user_id", c.caller.UserID), zap.Error(err))
 	return failed(c.msg.id, h.loginAgain(c.endpoint))
 }
@@ -246,12 +246,12 @@ func (h *Handler) randomID() string {
 	return fmt.Sprintf("%x", b)
 }
 
-func (h *Handler) record(ctx context.Context, c *call, outcome string) {
+func (h *Handler) record(c *call, outcome string) {
 	endSpan(c, outcome)
 	if h.cfg.Record == nil {
 		return
 	}
-	h.cfg.Record(context.WithoutCancel(ctx), CallRecord{
+	h.cfg.Record(CallRecord{
 		Caller: c.caller, Tool: clip(c.name), Outcome: outcome, Duration: h.cfg.Now().Sub(c.started),
 	})
 }

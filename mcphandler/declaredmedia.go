@@ -22,8 +22,12 @@ type mediaType struct {
 // mediaOf returns the Content-Type. Of a response without one, JSON and UTF-8
 // text are told from other bytes; nothing else is guessed.
 func mediaOf(header http.Header, body []byte) mediaType {
+	given := header.Get("Content-Type")
+	if given == mediaJSON {
+		return mediaType{name: mediaJSON} // as most say it
+	}
 	// Of a type with bad parameters, the name is good.
-	name, params, _ := mime.ParseMediaType(header.Get("Content-Type"))
+	name, params, _ := mime.ParseMediaType(given)
 	switch {
 	case name != "":
 		return mediaType{shorten(name, 100), params["charset"]}

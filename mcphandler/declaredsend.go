@@ -36,8 +36,8 @@ func (d *Declared) send(ctx context.Context, caller *Caller, need Need, req *htt
 	if resp.ContentLength > d.maxResponse && req.Method != http.MethodHead {
 		return d.tooLong(), nil
 	}
-	body, err := readAll(io.LimitReader(resp.Body, d.maxResponse+1), resp.ContentLength)
-	if int64(len(body)) > d.maxResponse {
+	body, err := readAll(resp.Body, resp.ContentLength, d.maxResponse)
+	if errors.Is(err, errTooLong) {
 		return d.tooLong(), nil
 	}
 	if err != nil {

@@ -56,7 +56,7 @@ func newFixture(t testing.TB, adjust func(*Config)) *fixture {
 		Scopes:        []string{"mcp", "mail"},
 		Now:           func() time.Time { return f.now },
 		Random:        new(counter),
-		Record:        func(_ context.Context, rec CallRecord) { f.records <- rec },
+		Record:        func(rec CallRecord) { f.records <- rec },
 	}
 	if adjust != nil {
 		adjust(&cfg)

@@ -88,9 +88,8 @@ type Config struct {
 	// person end then: see [Call.Closing], [ErrClosing]. Optional.
 	Closing <-chan struct{}
 
-	// Record is told of each finished tools/call. Its context is not canceled
-	// when the client has gone. Optional; must not block.
-	Record func(ctx context.Context, rec CallRecord)
+	// Record is told of each finished tools/call. Optional; must not block.
+	Record func(rec CallRecord)
 	// Logger; nil means none.
 	Logger *zap.Logger
 	// Now is the clock; nil means time.Now.

@@ -136,10 +136,14 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *fai
 		w.Header().Set("Connection", "close") // spares reading what is refused
 		return nil, tooLarge(limit)
 	}
-	body, err := readAll(http.MaxBytesReader(w, r.Body, limit), r.ContentLength)
+	var from io.Reader = r.Body // which ends where it says
+	if r.ContentLength < 0 {
+		from = http.MaxBytesReader(w, r.Body, limit) // ends the connection of who sends more
+	}
+	body, err := readAll(from, r.ContentLength, limit)
 	var over *http.MaxBytesError
 	switch {
-	case errors.As(err, &over):
+	case errors.Is(err, errTooLong), errors.As(err, &over):
 		return nil, tooLarge(limit)
 	case err != nil:
 		return nil, &failure{status: http.StatusBadRequest, code: codeParse, message: "the body could not be read"}
@@ -154,10 +158,10 @@ func tooLarge(limit int64) *failure {
 	}
 }
 
-// readAll reads body to its end. The length that the other side states saves
-// growing the buffer, up to a size that a mere statement may cost; -1 is
-// unknown.
-func readAll(body io.Reader, length int64) ([]byte, error) {
+// readAll reads body to its end; of one with more than limit bytes, only a little
+// more, with errTooLong. The length that the other side states saves growing the
+// buffer, up to a size that a mere statement may cost; -1 is unknown.
+func readAll(body io.Reader, length, limit int64) ([]byte, error) {
 	const unknown, most = 512, 64 << 10
 	size := int64(unknown)
 	if length >= 0 {
@@ -167,10 +171,12 @@ func readAll(body io.Reader, length int64) ([]byte, error) {
 	for {
 		n, err := body.Read(b[len(b):cap(b)])
 		b = b[:len(b)+n]
-		if err == io.EOF {
+		switch {
+		case int64(len(b)) > limit:
+			return b, errTooLong
+		case err == io.EOF:
 			return b, nil
-		}
-		if err != nil {
+		case err != nil:
 			return b, err
 		}
 		if len(b) == cap(b) {

@@ -128,20 +128,24 @@ func TestBodyLimit(t *testing.T) {
 // than a statement may cost.
 func TestReadAll(t *testing.T) {
 	text := strings.Repeat("0123456789", 20_000)
+	limit := int64(len(text))
 	for name, length := range map[string]int64{
 		"unknown": -1, "none": 0, "too short": 10, "exact": int64(len(text)), "too long": 1 << 40,
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := readAll(iotest.HalfReader(strings.NewReader(text)), length)
+			got, err := readAll(iotest.HalfReader(strings.NewReader(text)), length, limit)
 			if err != nil || string(got) != text {
 				t.Errorf("%d bytes, %v, want %d", len(got), err, len(text))
 			}
-			if got, err = readAll(strings.NewReader("x"), length); err != nil || string(got) != "x" || cap(got) > 100<<10 {
+			if got, err = readAll(strings.NewReader("x"), length, limit); err != nil || string(got) != "x" || cap(got) > 100<<10 {
 				t.Errorf("%q in %d bytes, %v", got, cap(got), err)
 			}
-			got, err = readAll(io.MultiReader(strings.NewReader("x"), errReader{}), length)
+			got, err = readAll(io.MultiReader(strings.NewReader("x"), errReader{}), length, limit)
 			if string(got) != "x" || !errors.Is(err, io.ErrUnexpectedEOF) {
 				t.Errorf("%q, %v, want x and the error", got, err)
+			}
+			if got, err = readAll(strings.NewReader(text), length, limit-1); !errors.Is(err, errTooLong) {
+				t.Errorf("%d bytes, %v, want %v", len(got), err, errTooLong)
 			}
 		})
 	}

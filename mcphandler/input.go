@@ -25,6 +25,10 @@ type inputs struct {
 	kinds    map[string]argumentKind
 	order    []string
 	defaults map[string]json.RawMessage
+
+	// What arguments returns for {}, which many calls have: it is always the same.
+	none    map[string]templateValue
+	noneErr error
 }
 
 // newInputs takes the arguments as the operator declared them, in either way.
@@ -154,6 +158,7 @@ func (in *inputs) compile() error {
 			return fmt.Errorf("input %s: default %s %s", name, fallback, strings.Join(places, "; "))
 		}
 	}
+	in.none, in.noneErr = in.check(json.RawMessage("{}"))
 	return nil
 }
 
@@ -169,11 +174,15 @@ func checkInputName(name string) error {
 }
 
 // arguments checks the arguments of a call and fills in the defaults. The
-// error is an [*ArgumentsError].
+// error is an [*ArgumentsError]. The map is not the caller's to change.
 func (in *inputs) arguments(raw json.RawMessage) (map[string]templateValue, error) {
-	if len(raw) == 0 {
-		raw = json.RawMessage("{}")
+	if len(raw) == 0 || string(raw) == "{}" {
+		return in.none, in.noneErr
 	}
+	return in.check(raw)
+}
+
+func (in *inputs) check(raw json.RawMessage) (map[string]templateValue, error) {
 	if !utf8.Valid(raw) {
 		return nil, &ArgumentsError{Message: "not valid UTF-8"}
 	}

@@ -14,8 +14,8 @@ import (
 // files nor modules. It is safe for concurrent use.
 type jqProgram struct{ code *gojq.Code }
 
-// errTooLong is a result that exceeds its limit.
-var errTooLong = errors.New("the result is too long")
+// errTooLong is what exceeds its limit in bytes.
+var errTooLong = errors.New("too long")
 
 // refusedError is what a program says with `error(…)`: the operator's own way
 // to turn an answer such as {"ok":false} into a failure that the model reads.

@@ -16,6 +16,8 @@ type urlTemplate struct {
 	segments     [][]part // literals are percent-encoded as the operator wrote them
 	prefix       string   // of the path up to the first placeholder
 	query        string   // what the operator wrote after ?
+
+	fixed *url.URL // all of it, where there is no placeholder
 }
 
 // compileURL takes a URL apart. With secure, plain http is accepted for
@@ -43,7 +45,10 @@ func (v *vocabulary) compileURL(text string, secure bool) (*urlTemplate, error) 
 	if err := u.setPath(parts); err != nil {
 		return nil, fmt.Errorf("found %q: %w", text, err)
 	}
-	return u, nil
+	if len(t.parts) == 1 {
+		u.fixed, err = u.build(nil, "")
+	}
+	return u, err
 }
 
 // splitAuthority cuts literal after scheme and host. more says that a
@@ -192,6 +197,10 @@ func notInQuery(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsR
 // encoded, behind the fixed one. Scheme, host, prefix and the number of
 // segments are compared with the configured ones once more.
 func (u *urlTemplate) build(values *templateValues, query string) (*url.URL, error) {
+	if u.fixed != nil && query == "" {
+		own := *u.fixed
+		return &own, nil
+	}
 	var path strings.Builder
 	for _, segment := range u.segments {
 		path.WriteByte('/')

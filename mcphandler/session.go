@@ -20,6 +20,7 @@ import (
 // that to anyone else it is not an id at all.
 type session struct {
 	id        [16]byte // random
+	name      string   // id as EndedSessions knows it; of an opened session alone
 	expires   time.Time
 	revision  revision
 	opensURLs bool
@@ -53,6 +54,7 @@ func (s *session) unmarshal(b []byte) error {
 		return errors.New("session record of another format")
 	}
 	copy(s.id[:], b[1:17])
+	s.name = hex.EncodeToString(s.id[:])
 	s.expires = time.Unix(int64(binary.BigEndian.Uint64(b[17:25])), 0)
 	s.opensURLs = b[25]&flagOpensURLs != 0
 	s.revision = revision(b[26:])
@@ -103,7 +105,7 @@ func (h *Handler) openSession(ctx context.Context, req *request, id string) (*se
 	if !ok || !h.cfg.Now().Before(s.expires) {
 		return nil, unknownSession()
 	}
-	ended, err := h.cfg.Sessions.SessionEnded(ctx, hex.EncodeToString(s.id[:]))
+	ended, err := h.cfg.Sessions.SessionEnded(ctx, s.name)
 	if err != nil {
 		h.logger.Warn("session not checked", zap.Error(err))
 		return nil, unavailableFailure("sessions cannot be checked at the moment")
@@ -175,7 +177,7 @@ func (h *Handler) endSession(w http.ResponseWriter, r *http.Request, caller *Cal
 		refuse(w, f)
 		return
 	}
-	if err := h.cfg.Sessions.EndSession(r.Context(), hex.EncodeToString(s.id[:]), s.expires); err != nil {
+	if err := h.cfg.Sessions.EndSession(r.Context(), s.name, s.expires); err != nil {
 		h.logger.Warn("session not ended", zap.Error(err))
 		unavailable(w, nil, "sessions cannot be ended at the moment")
 		return

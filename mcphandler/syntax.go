@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strconv"
 	"unicode/utf8"
+
+	"github.com/tidwall/gjson"
 )
 
 // checkJSON checks that body is one JSON text in UTF-8 that nests at most
@@ -16,13 +18,14 @@ import (
 // and takes the last of several. Then what this server runs is not what a proxy
 // in front of it has read and let pass.
 func checkJSON(body []byte, maxDepth int) *failure {
+	maxDepth = min(maxDepth, maxNesting)
 	if depth(body) > maxDepth {
 		return &failure{
 			status: http.StatusBadRequest, code: codeInvalidRequest,
 			message: "the body nests deeper than " + strconv.Itoa(maxDepth),
 		}
 	}
-	if !utf8.Valid(body) || !validJSON(body) {
+	if !utf8.Valid(body) || !gjson.ValidBytes(body) {
 		return &failure{status: http.StatusBadRequest, code: codeParse, message: "the body is not JSON"}
 	}
 	return nil
@@ -48,12 +51,18 @@ func depth(text []byte) int {
 // stringEnd returns the length of the JSON string that text begins with, or of
 // text when the string does not end.
 func stringEnd(text []byte) int {
-	for i := 1; i < len(text); i++ {
-		switch text[i] {
-		case '\\':
-			i++
-		case '"':
-			return i + 1
+	for end := 1; end < len(text); {
+		quote := bytes.IndexByte(text[end:], '"')
+		if quote < 0 {
+			break
+		}
+		escapes := 0 // in front of the quote
+		for escapes < quote && text[end+quote-escapes-1] == '\\' {
+			escapes++
+		}
+		end += quote + 1
+		if escapes%2 == 0 {
+			return end
 		}
 	}
 	return len(text)

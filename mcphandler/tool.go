@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/tidwall/gjson"
 )
@@ -121,7 +122,7 @@ func ErrorResult(format string, args ...any) *Result {
 // textContent is the content of a result that is one text.
 func textContent(text string) json.RawMessage {
 	const open, end = `[{"type":"text","text":`, "}]"
-	b := make([]byte, 0, len(open)+len(text)+len(text)/8+len(end)+2) // most texts are JSON, whose quotes are escaped
+	b := make([]byte, 0, len(open)+len(text)+strings.Count(text, `"`)+len(text)/8+len(end)+2) // room for what is escaped
 	b = gjson.AppendJSONString(append(b, open...), text)
 	return append(b, end...)
 }

@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -23,6 +25,7 @@ const (
 	selectFamily = `SELECT user_id, client_id, resource, scopes, created_at, expires_at,
 		revoked_at, generation, current_hash, previous_hash, successor, rotated_at
 		FROM families WHERE realm = $1 AND id = $2`
+	selectAlive  = `SELECT revoked_at FROM families WHERE realm = $1 AND id = $2`
 	rotateFamily = `UPDATE families SET previous_hash = current_hash, current_hash = $4, successor = $5,
 		generation = generation + 1, rotated_at = $6, expires_at = $7, sweep_at = $8
 		WHERE realm = $1 AND id = $2 AND current_hash = $3 AND revoked_at = 0 AND expires_at > $6`
@@ -85,6 +88,30 @@ func (r *Realm) Family(ctx context.Context, id string) (*authserver.Family, erro
 	return f, nil
 }
 
+// familyKey names a family.
+type familyKey struct{ realm, id string }
+
+// FamilyAlive implements authserver.GrantStore.
+func (r *Realm) FamilyAlive(ctx context.Context, id string) (bool, error) {
+	key := familyKey{r.name, id}
+	if _, ok := r.db.families.get(key); ok {
+		return true, nil
+	}
+	begun := r.db.families.begin()
+	var revoked int64
+	err := r.db.reads.row(ctx, selectAlive, r.name, id).Scan(&revoked)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("reading family: %w", err)
+	}
+	if revoked == 0 {
+		r.db.families.keep(begun, key, struct{}{})
+	}
+	return revoked == 0, nil
+}
+
 // RotateFamily implements authserver.GrantStore. It also notes that the client
 // was used, to the day.
 func (r *Realm) RotateFamily(ctx context.Context, rot *authserver.Rotation) (bool, error) {
@@ -113,6 +140,7 @@ func (r *Realm) RotateFamily(ctx context.Context, rot *authserver.Rotation) (boo
 
 // RevokeFamily implements authserver.GrantStore. The first revocation counts.
 func (r *Realm) RevokeFamily(ctx context.Context, id string, now time.Time) error {
+	defer r.db.families.write(familyKey{r.name, id})()
 	return r.db.write(ctx, func(ctx context.Context, t *tx) error {
 		_, err := t.exec(ctx, revokeFamily, r.name, id, millis(now), millis(now.Add(familyRest)))
 		if err != nil {

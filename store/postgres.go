@@ -90,10 +90,9 @@ func OpenPostgres(ctx context.Context, url string, o PostgresOptions) (*DB, erro
 	if err := p.open(ctx); err != nil {
 		return nil, err
 	}
-	db := &DB{
-		sealer: o.Sealer, fingerprint: o.Fingerprint, older: len(o.Older) > 0, logger: o.Logger, now: o.Now, shared: true,
-		reads: &pgQueries{on: p.reads, before: p.allow, after: p.answered, timeout: readTimeout},
-	}
+	db := newDB(&o.Options)
+	db.shared = true
+	db.reads = &pgQueries{on: p.reads, before: p.allow, after: p.answered, timeout: readTimeout}
 	db.writer = newPostgresWriter(p)
 	db.closers = []io.Closer{db.writer, p}
 	return db, nil

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"sync"
 	"time"
 )
@@ -12,14 +13,23 @@ const (
 	// maxRecent bounds how many values are kept: they are some 500 bytes each,
 	// identity tokens some 4 KiB.
 	maxRecent = 1 << 10
+
+	// maxRecentStates bounds how many are kept that have no value beside being
+	// there: some 150 bytes each.
+	maxRecentStates = 1 << 14
+	// recentAloneFor is how long these are kept where no other process writes.
+	recentAloneFor = time.Minute
 )
 
-// recent keeps what was read within the last second, for calls that come one
-// after the other. A read by key costs SQLite and its driver more than all else
-// that a tools/call needs of the store. What is kept is dropped all at once by a
-// timer, so that an opened grant is not in memory for longer, whether or not
-// anybody asks again. The zero value is ready.
+// recent keeps what was read a moment ago, for calls that come one after the
+// other. A read by key costs SQLite and its driver more than all else that a
+// tools/call needs of the store. What is kept is dropped all at once by a timer,
+// so that an opened grant is not in memory for longer, whether or not anybody asks
+// again. The zero value is ready.
 type recent[K comparable, V any] struct {
+	most int           // values; maxRecent if 0
+	span time.Duration // recentFor if 0
+
 	mu      sync.RWMutex
 	kept    map[K]V
 	changes uint64 // how often something was forgotten
@@ -49,12 +59,12 @@ func (r *recent[K, V]) keep(begun uint64, key K, v V) {
 	if r.changes != begun || r.writing > 0 {
 		return
 	}
-	if _, known := r.kept[key]; !known && len(r.kept) >= maxRecent {
+	if _, known := r.kept[key]; !known && len(r.kept) >= cmp.Or(r.most, maxRecent) {
 		return
 	}
 	if r.kept == nil {
 		r.kept = make(map[K]V)
-		time.AfterFunc(recentFor, r.drop)
+		time.AfterFunc(cmp.Or(r.span, recentFor), r.drop)
 	}
 	r.kept[key] = v
 }

@@ -36,31 +36,43 @@ func TestRecent(t *testing.T) {
 }
 
 func TestRecentIsDroppedByItself(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var r recent[int, int]
-		for i := range maxRecent + 10 {
-			r.keep(r.begin(), i, i)
-		}
-		if len(r.kept) != maxRecent {
-			t.Errorf("%d values are kept, want %d", len(r.kept), maxRecent)
-		}
-		time.Sleep(recentFor - time.Millisecond)
-		r.keep(r.begin(), 0, 1) // does not prolong anything
-		if v, ok := r.get(0); !ok || v != 1 {
-			t.Errorf("get before the end: %d, %t; want 1", v, ok)
-		}
-		time.Sleep(2 * time.Millisecond)
-		synctest.Wait()
-		if len(r.kept) != 0 {
-			t.Errorf("%d values are kept after %v", len(r.kept), recentFor)
-		}
-		r.keep(r.begin(), 1, 1)
-		time.Sleep(recentFor + time.Millisecond)
-		synctest.Wait()
-		if len(r.kept) != 0 {
-			t.Errorf("%d values are kept after the second %v", len(r.kept), recentFor)
-		}
-	})
+	for name, c := range map[string]struct {
+		r    *recent[int, int]
+		most int
+		span time.Duration
+	}{
+		"by default":   {&recent[int, int]{}, maxRecent, recentFor},
+		"as it is set": {&recent[int, int]{most: 2000, span: time.Minute}, 2000, time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { droppedByItself(t, c.r, c.most, c.span) })
+		})
+	}
+}
+
+func droppedByItself(t *testing.T, r *recent[int, int], most int, span time.Duration) {
+	for i := range most + 10 {
+		r.keep(r.begin(), i, i)
+	}
+	if len(r.kept) != most {
+		t.Errorf("%d values are kept, want %d", len(r.kept), most)
+	}
+	time.Sleep(span - time.Millisecond)
+	r.keep(r.begin(), 0, 1) // does not prolong anything
+	if v, ok := r.get(0); !ok || v != 1 {
+		t.Errorf("get before the end: %d, %t; want 1", v, ok)
+	}
+	time.Sleep(2 * time.Millisecond)
+	synctest.Wait()
+	if len(r.kept) != 0 {
+		t.Errorf("%d values are kept after %v", len(r.kept), span)
+	}
+	r.keep(r.begin(), 1, 1)
+	time.Sleep(span + time.Millisecond)
+	synctest.Wait()
+	if len(r.kept) != 0 {
+		t.Errorf("%d values are kept after the second %v", len(r.kept), span)
+	}
 }
 
 func TestEndedSessionIsKnownAtOnce(t *testing.T) {

@@ -400,6 +400,7 @@ func TestErrorsOfTheDatabase(t *testing.T) {
 		"Code":          func() error { _, err := r.Code(ctx, nil, now); return err },
 		"RedeemCode":    func() error { return r.RedeemCode(ctx, nil, &authserver.Family{}) },
 		"Family":        func() error { _, err := r.Family(ctx, ""); return err },
+		"FamilyAlive":   func() error { _, err := r.FamilyAlive(ctx, ""); return err },
 		"Authorization": func() error { _, err := r.Authorization(ctx, ""); return err },
 		"RotateFamily":  func() error { _, err := r.RotateFamily(ctx, &authserver.Rotation{}); return err },
 		"RevokeFamily":  func() error { return r.RevokeFamily(ctx, "", now) },
@@ -411,7 +412,7 @@ func TestErrorsOfTheDatabase(t *testing.T) {
 		"PutGrant of a version": func() error {
 			return r.PutGrant(ctx, &local.Grant{Version: 1})
 		},
-		"DeleteGrant":  func() error { return r.DeleteGrant(ctx, "", "", "") },
+		"DeleteGrant":  func() error { return r.DeleteGrant(ctx, &local.Grant{}) },
 		"TakeOnce":     func() error { _, err := r.TakeOnce(ctx, "", now); return err },
 		"EndSession":   func() error { return r.EndSession(ctx, "", now) },
 		"SessionEnded": func() error { _, err := r.SessionEnded(ctx, ""); return err },

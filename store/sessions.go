@@ -79,7 +79,7 @@ type sessionKey struct{ realm, id string }
 
 // EndSession implements mcphandler.EndedSessions. The id itself is not stored.
 func (r *Realm) EndSession(ctx context.Context, id string, until time.Time) error {
-	defer r.db.alive.write(sessionKey{r.name, id})()
+	defer r.db.sessions.write(sessionKey{r.name, id})()
 	return r.db.write(ctx, func(ctx context.Context, t *tx) error {
 		if _, err := t.exec(ctx, endSession, r.name, digest(id), millis(until)); err != nil {
 			return fmt.Errorf("storing ended session: %w", err)
@@ -91,14 +91,14 @@ func (r *Realm) EndSession(ctx context.Context, id string, until time.Time) erro
 // SessionEnded implements mcphandler.EndedSessions.
 func (r *Realm) SessionEnded(ctx context.Context, id string) (bool, error) {
 	key := sessionKey{r.name, id}
-	if _, ok := r.db.alive.get(key); ok {
+	if _, ok := r.db.sessions.get(key); ok {
 		return false, nil
 	}
-	begun := r.db.alive.begin()
+	begun := r.db.sessions.begin()
 	var one int
 	err := r.db.reads.row(ctx, selectEnded, r.name, digest(id)).Scan(&one)
 	if errors.Is(err, sql.ErrNoRows) {
-		r.db.alive.keep(begun, key, struct{}{})
+		r.db.sessions.keep(begun, key, struct{}{})
 		return false, nil
 	}
 	if err != nil {

@@ -38,7 +38,9 @@ func OpenSQLite(ctx context.Context, path string, o Options) (*DB, error) {
 		return nil, err
 	}
 
-	db := &DB{sealer: o.Sealer, fingerprint: o.Fingerprint, older: len(o.Older) > 0, logger: o.Logger, now: o.Now, closers: []io.Closer{lock}}
+	db := newDB(&o)
+	db.closers = []io.Closer{lock}
+	db.families.span, db.sessions.span = recentAloneFor, recentAloneFor
 	if err := db.openFiles(ctx, path, o); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}

@@ -98,7 +98,9 @@ type DB struct {
 	reads  queries
 	writer *writer
 	grants recent[grantKey, *local.Grant]
-	alive  recent[sessionKey, struct{}] // legacy sessions that were not ended
+	// Families that were not revoked, and legacy sessions that were not ended.
+	families recent[familyKey, struct{}]
+	sessions recent[sessionKey, struct{}]
 	// auditSwept counts audit records that nobody sent in time.
 	auditSwept atomic.Int64
 	// identityTokens are opened, too.
@@ -112,6 +114,12 @@ type DB struct {
 	mu      sync.Mutex // guards closed, and pending.Add against pending.Wait
 	closed  bool
 	pending sync.WaitGroup
+}
+
+func newDB(o *Options) *DB {
+	db := &DB{sealer: o.Sealer, fingerprint: o.Fingerprint, older: len(o.Older) > 0, logger: o.Logger, now: o.Now}
+	db.families.most, db.sessions.most = maxRecentStates, maxRecentStates
+	return db
 }
 
 // Realm is the part of a database that belongs to one realm: no method sees or
@@ -150,7 +158,8 @@ func (db *DB) Close() error {
 
 	db.pending.Wait()
 	db.grants.drop()
-	db.alive.drop()
+	db.families.drop()
+	db.sessions.drop()
 	db.identityTokens.drop()
 	db.clients.drop()
 	var errs []error

@@ -54,8 +54,9 @@ func TestSweep(t *testing.T) {
 		must(t, "TakeOnce", err)
 		must(t, "EndSession", r.EndSession(ctx, "id", hour))
 		must(t, "PutGrant", r.PutGrant(ctx, &local.Grant{UserID: "kept"}))
-		must(t, "PutGrant", r.PutGrant(ctx, &local.Grant{UserID: "deleted"}))
-		must(t, "DeleteGrant", r.DeleteGrant(ctx, "deleted", "", ""))
+		deleted := &local.Grant{UserID: "deleted"}
+		must(t, "PutGrant", r.PutGrant(ctx, deleted))
+		must(t, "DeleteGrant", r.DeleteGrant(ctx, deleted))
 	}
 
 	tick := time.Millisecond

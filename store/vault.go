@@ -31,7 +31,7 @@ const (
 		WHERE realm = $1 AND user_id = $2 AND provider = $3 AND label = $4 AND version = $5
 		AND deleted_at > 0`
 	deleteGrant = `UPDATE grants SET version = version + 1, sealed = NULL, deleted_at = $5
-		WHERE realm = $1 AND user_id = $2 AND provider = $3 AND label = $4 AND deleted_at = 0`
+		WHERE realm = $1 AND user_id = $2 AND provider = $3 AND label = $4 AND deleted_at = 0 AND version = $6`
 
 	takeOnce = `INSERT INTO taken_ids (realm, hash, forget_at) VALUES ($1, $2, $3)
 		ON CONFLICT (realm, hash) DO UPDATE SET forget_at = excluded.forget_at
@@ -162,12 +162,16 @@ func (r *Realm) changeGrant(ctx context.Context, t *tx, g *local.Grant, query st
 }
 
 // DeleteGrant implements local.Store.
-func (r *Realm) DeleteGrant(ctx context.Context, userID, provider, label string) error {
-	defer r.db.grants.write(grantKey{r.name, userID, provider, label})()
+func (r *Realm) DeleteGrant(ctx context.Context, g *local.Grant) error {
+	defer r.db.grants.write(grantKey{r.name, g.UserID, g.Provider, g.Label})()
 	now := millis(r.db.now())
 	return r.db.write(ctx, func(ctx context.Context, t *tx) error {
-		if _, err := t.exec(ctx, deleteGrant, r.name, userID, provider, label, now); err != nil {
+		n, err := t.exec(ctx, deleteGrant, r.name, g.UserID, g.Provider, g.Label, now, g.Version)
+		if err != nil {
 			return fmt.Errorf("deleting grant: %w", err)
+		}
+		if n == 0 {
+			return local.ErrConflict
 		}
 		return nil
 	})

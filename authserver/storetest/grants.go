@@ -253,8 +253,12 @@ func familyDead(t *testing.T, s authserver.Store) {
 	}
 	rotate(t, s, step, false)
 	sameFamily(t, s, f)
+	alive(t, s, f.ID, true)
+	alive(t, s, f.ID, true) // from memory, where the store has one
 
 	must(t, "RevokeFamily", s.RevokeFamily(ctx, f.ID, at.Add(time.Minute)))
+	alive(t, s, f.ID, false)
+	alive(t, s, f.ID, false)
 	must(t, "RevokeFamily again", s.RevokeFamily(ctx, f.ID, at.Add(time.Hour)))
 	step.Now = at.Add(time.Hour)
 	rotate(t, s, step, false)
@@ -264,6 +268,14 @@ func familyDead(t *testing.T, s authserver.Store) {
 	must(t, "RevokeFamily of an unknown one", s.RevokeFamily(ctx, "nothing", at))
 	if _, err := s.Family(ctx, "nothing"); !errors.Is(err, authserver.ErrNotFound) {
 		t.Errorf("Family that is unknown: %v, want ErrNotFound", err)
+	}
+	alive(t, s, "nothing", false)
+}
+
+func alive(t *testing.T, s authserver.Store, id string, want bool) {
+	t.Helper()
+	if got, err := s.FamilyAlive(t.Context(), id); err != nil || got != want {
+		t.Errorf("FamilyAlive(%q) = %t, %v; want %t", id, got, err, want)
 	}
 }
 

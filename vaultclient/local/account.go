@@ -46,24 +46,37 @@ func (v grants) Connections(ctx context.Context, userID string, may func(provide
 // Disconnect implements [connect.Grants]: it removes a grant, here and, as far as
 // it can be done, at the provider.
 func (v grants) Disconnect(ctx context.Context, userID, provider, label string) error {
-	g, err := v.cfg.Store.Grant(ctx, userID, provider, label)
-	if err == nil {
-		err = v.cfg.Store.DeleteGrant(ctx, userID, provider, label)
-	}
-	if errors.Is(err, ErrNotFound) {
-		return nil
-	}
-	if err != nil {
+	g, err := v.remove(ctx, userID, provider, label)
+	if err != nil || g == nil {
 		return err
 	}
 	v.log.Info("account disconnected", zap.String("provider", provider), zap.String("user", userID))
-	v.revokeAt(ctx, v.cfg.Providers[provider], g)
+	v.revokeAt(ctx, g)
 	return nil
+}
+
+// remove removes a grant from the store and returns what was removed; nil if there
+// is none. A renewal that comes first is removed instead: what is revoked must be
+// what the provider gave last.
+func (v grants) remove(ctx context.Context, userID, provider, label string) (*Grant, error) {
+	for {
+		g, err := v.cfg.Store.Grant(ctx, userID, provider, label)
+		if errors.Is(err, ErrNotFound) {
+			return nil, nil
+		}
+		if err == nil {
+			err = v.cfg.Store.DeleteGrant(ctx, g)
+		}
+		if !errors.Is(err, ErrConflict) {
+			return g, err
+		}
+	}
 }
 
 // revokeAt tells the provider that the grant is given up. Here it is gone
 // already, so a failure is only logged.
-func (v grants) revokeAt(ctx context.Context, p *vaultclient.Provider, g *Grant) {
+func (v *Vault) revokeAt(ctx context.Context, g *Grant) {
+	p := v.cfg.Providers[g.Provider]
 	if p == nil || g.Dead || g.Client != p.Client() {
 		return
 	}

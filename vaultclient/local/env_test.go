@@ -87,6 +87,7 @@ func newProvider(t *testing.T) *provider {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.revoked = append(p.revoked, r.PostFormValue("token"))
+		delete(p.live, r.PostFormValue("token"))
 	})
 	p.Server = httptest.NewServer(mux)
 	t.Cleanup(p.Close)

@@ -131,6 +131,9 @@ func (v *Vault) keep(ctx context.Context, old *Grant, tokens *vaultclient.Tokens
 		// may have sent the same refresh token too late and buried the grant.
 		stored, readErr := v.cfg.Store.Grant(ctx, g.UserID, g.Provider, g.Label)
 		if readErr != nil || !stored.Dead || stored.Version != old.Version+1 {
+			if errors.Is(readErr, ErrNotFound) {
+				v.revokeAt(ctx, &g) // the person disconnected meanwhile
+			}
 			_, stored, err = v.grant(ctx, requestOf(old))
 			return stored, err // renewed or connected anew, or gone
 		}

@@ -54,8 +54,9 @@ type Store interface {
 	// for a new one; it sets g.Version to the new one. [ErrConflict] says that
 	// another write came first.
 	PutGrant(ctx context.Context, g *Grant) error
-	// DeleteGrant removes a grant; one that is not there is no error.
-	DeleteGrant(ctx context.Context, userID, provider, label string) error
+	// DeleteGrant removes the stored grant of g's key and Version. [ErrConflict]
+	// says that another write came first.
+	DeleteGrant(ctx context.Context, g *Grant) error
 	// TakeOnce reports whether id is seen for the first time. It is forgotten
 	// after until.
 	TakeOnce(ctx context.Context, id string, until time.Time) (bool, error)

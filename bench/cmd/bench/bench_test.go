@@ -30,8 +30,8 @@ func TestQuick(t *testing.T) {
 	for _, row := range []string{
 		"`bench/run -skip FastMCP -quick`", "the figures are worth nothing",
 		"| alter_mcp, stateless revision |", "| alter_mcp, handshake revision with session |", "| alter_mcp, stateless revision, TLS |",
-		"| hand-written handler in Caddy, verified token kept |", "| net/http handler, no authentication |",
-		"| Caddy reverse_proxy, no authentication |", "| hand-written net/http handler, ES256 at each call |",
+		"| hand-written handler in Caddy, verified token kept, stateless revision |", "| net/http handler, no authentication, handshake revision |",
+		"| Caddy reverse_proxy, no authentication, stateless revision |", "| hand-written net/http handler, ES256 at each call, handshake revision |",
 		"| official Go SDK, stateless revision |", "| official Go SDK, handshake revision |",
 		"| registration |", "| login by OpenID Connect", "| login with a password", "| refresh |", "| metadata |",
 		"| 200 people have called |", "| the first after a start |",

@@ -65,7 +65,7 @@ func (s *Suite) newAlterRows() []*alterRow {
 // that the vault's maker has for it.
 func (s *Suite) Alter(ctx context.Context) error {
 	var err error
-	if s.vault, s.vaultHost, _, err = s.startPeer(ctx, "vault", s.opts.LoadCPU); err != nil {
+	if s.vault, s.vaultHost, _, err = s.startPeer(ctx, "vault", "vault", s.opts.LoadCPU); err != nil {
 		return err
 	}
 	s.alter = s.newAlterRows()

@@ -3,6 +3,7 @@ package suite
 import (
 	"fmt"
 
+	"github.com/alter-mcp/caddy-alter-mcp/bench/internal/client"
 	"github.com/alter-mcp/caddy-alter-mcp/bench/internal/measure"
 )
 
@@ -38,19 +39,19 @@ func (s *Suite) bounds() []bound {
 			measured: s.ratio(a, b, func(r *row) measure.Spread { return r.cpu }),
 		})
 	}
-	for _, ours := range []string{oursModern, oursLegacy} {
-		ratio(ours, floor, "1.35", 1.35)
-		ratio(ours, bare, "2.2", 2.2)
-		ratio(ours, proxy, "1.15", 1.15)
-		ratio(ours, hand, "0.9", 0.9)
+	for _, era := range []string{client.Modern, client.Legacy} {
+		ours := oursIn(era)
+		ratio(ours, in(era, floor), "1.35", 1.35)
+		ratio(ours, in(era, bare), "2.2", 2.2)
+		ratio(ours, in(era, proxy), "1.15", 1.15)
+		ratio(ours, in(era, hand), "0.9", 0.9)
+		ratio(ours, in(era, sdk), "0.30", .3)
 	}
-	ratio(oursModern, sdkModern, "0.30", .3)
-	ratio(oursLegacy, sdkLegacy, "0.30", .3)
 	ratio(oursLegacy, fastMCP, "1/32 = 0.0313", 1./32)
 	ratio(oursTLS, oursModern, "1.10", 1.1)
 	list = append(list, bound{
-		what: "p99 at 50 calls/s of " + oursModern + " / " + proxy, limit: "≤ 1.5", atMost: 1.5,
-		measured: s.ratio(oursModern, proxy, func(r *row) measure.Spread { return r.open99 }),
+		what: "p99 at 50 calls/s of " + oursModern + " / " + in(client.Modern, proxy), limit: "≤ 1.5", atMost: 1.5,
+		measured: s.ratio(oursModern, in(client.Modern, proxy), func(r *row) measure.Spread { return r.open99 }),
 	})
 	ratio(alterFetch, alterSDK, "1/40 = 0.0250", 1./40)
 	ratio(alterOurs, alterSDK, "1/40 = 0.0250", 1./40)

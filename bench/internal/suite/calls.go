@@ -16,7 +16,7 @@ const (
 	// In the open loop, which shows latency without a queue, openRate calls are
 	// due per second, for openSeconds.
 	openRate    = 50
-	openSeconds = 5
+	openSeconds = 20
 	openRounds  = 3
 )
 

@@ -86,10 +86,10 @@ func New(ctx context.Context, o Options, progress func(string, ...any)) (*Suite,
 	if s.keys, err = peer.NewKeys(s.file("key.pem")); err != nil {
 		return nil, err
 	}
-	if s.provider, s.providerHost, _, err = s.startPeer(ctx, "provider", s.opts.LoadCPU); err != nil {
+	if s.provider, s.providerHost, _, err = s.startPeer(ctx, "provider", "provider", s.opts.LoadCPU); err != nil {
 		return nil, err
 	}
-	s.idp, s.idpHost, _, err = s.startPeer(ctx, "idp", s.opts.LoadCPU)
+	s.idp, s.idpHost, _, err = s.startPeer(ctx, "idp", "idp", s.opts.LoadCPU)
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -110,14 +110,14 @@ func (s *Suite) Close() error {
 func (s *Suite) file(name string) string { return filepath.Join(s.opts.Work, name) }
 
 // startPeer starts one of the servers of cmd/peers, and returns where it listens
-// and how long it took to answer.
-func (s *Suite) startPeer(ctx context.Context, name, cpu string) (*process, string, time.Duration, error) {
+// and how long it took to answer. Its log is called after what it is for.
+func (s *Suite) startPeer(ctx context.Context, name, use, cpu string) (*process, string, time.Duration, error) {
 	port, err := freePort()
 	if err != nil {
 		return nil, "", 0, err
 	}
 	host := "127.0.0.1:" + port
-	p, err := start(ctx, cpu, s.file(name+".log"), nil, s.file("peers"), "-addr", host,
+	p, err := start(ctx, cpu, s.file(use+".log"), nil, s.file("peers"), "-addr", host,
 		"-provider", "http://"+s.providerHost, "-key", s.file("key.pem"), name)
 	if err != nil {
 		return nil, "", 0, err

@@ -20,25 +20,36 @@ const (
 	bare       = "net/http handler, no authentication"
 	proxy      = "Caddy reverse_proxy, no authentication"
 	hand       = "hand-written net/http handler, ES256 at each call"
-	sdkModern  = "official Go SDK, stateless revision"
-	sdkLegacy  = "official Go SDK, handshake revision"
+	sdk        = "official Go SDK"
 	fastMCP    = "FastMCP, handshake revision"
 )
 
-// newRows returns the systems, in the order of the table.
+// in names a peer as it is with requests of a revision of the protocol. Those of
+// the stateless one are longer, which costs whoever reads them.
+func in(era, peer string) string {
+	if era == client.Modern {
+		return peer + ", stateless revision"
+	}
+	return peer + ", handshake revision"
+}
+
+// newRows returns the systems. What is compared with ours gets the same requests.
 func (s *Suite) newRows() []*row {
 	all := []*row{
 		{name: oursModern, era: client.Modern, open: true, start: s.startOurs("modern", "http")},
 		{name: oursLegacy, era: client.Legacy, start: s.startOurs("legacy", "http")},
 		{name: oursTLS, era: client.Modern, start: s.startOurs("tls", "https")},
-		{name: floor, era: client.Legacy, start: s.startCaddy("floor")},
-		{name: bare, era: client.Legacy, start: s.startPeerTarget("bare")},
-		{name: proxy, era: client.Legacy, open: true, start: s.startCaddy("proxy")},
-		{name: hand, era: client.Legacy, start: s.startPeerTarget("hand")},
-		{name: sdkModern, era: client.Modern, share: 4, start: s.startPeerTarget("sdk")},
-		{name: sdkLegacy, era: client.Legacy, share: 4, start: s.startPeerTarget("sdk")},
-		{name: fastMCP, era: client.Legacy, share: 20, start: s.startFastMCP},
 	}
+	for _, era := range []string{client.Modern, client.Legacy} {
+		all = append(all,
+			&row{name: in(era, floor), era: era, start: s.startCaddy("floor", era)},
+			&row{name: in(era, bare), era: era, start: s.startPeerTarget("bare", era)},
+			&row{name: in(era, proxy), era: era, open: era == client.Modern, start: s.startCaddy("proxy", era)},
+			&row{name: in(era, hand), era: era, start: s.startPeerTarget("hand", era)},
+			&row{name: in(era, sdk), era: era, share: 4, start: s.startPeerTarget("sdk", era)},
+		)
+	}
+	all = append(all, &row{name: fastMCP, era: client.Legacy, share: 20, start: s.startFastMCP})
 	return slices.DeleteFunc(all, func(r *row) bool {
 		return s.opts.Only != nil && !s.opts.Only.MatchString(r.name) || s.opts.Skip != nil && s.opts.Skip.MatchString(r.name)
 	})
@@ -88,9 +99,9 @@ func newTarget(p *process, endpoint string, t *tenant, took time.Duration) (*tar
 	return made, nil
 }
 
-func (s *Suite) startPeerTarget(name string) func(context.Context) (*target, error) {
+func (s *Suite) startPeerTarget(name, era string) func(context.Context) (*target, error) {
 	return func(ctx context.Context) (*target, error) {
-		p, host, took, err := s.startPeer(ctx, name, s.opts.ServerCPU)
+		p, host, took, err := s.startPeer(ctx, name, name+"-"+era, s.opts.ServerCPU)
 		if err != nil {
 			return nil, err
 		}
@@ -99,7 +110,7 @@ func (s *Suite) startPeerTarget(name string) func(context.Context) (*target, err
 }
 
 // startCaddy starts a Caddy with another configuration than ours.
-func (s *Suite) startCaddy(name string) func(context.Context) (*target, error) {
+func (s *Suite) startCaddy(name, era string) func(context.Context) (*target, error) {
 	binary := map[string]string{"floor": "floor", "proxy": "caddy"}[name]
 	return func(ctx context.Context) (*target, error) {
 		env := []string{"KEY=" + s.file("key.pem"), "PROVIDER=http://" + s.providerHost, "PROVIDER_HOST=" + s.providerHost}
@@ -110,7 +121,7 @@ func (s *Suite) startCaddy(name string) func(context.Context) (*target, error) {
 		if admin != "" {
 			env = append(env, "ADMIN=admin "+admin)
 		}
-		t, err := s.startOther(ctx, name, env, func(string) []string {
+		t, err := s.startOther(ctx, name+"-"+era, env, func(string) []string {
 			return []string{s.file(binary), "run", "--adapter", "caddyfile", "--config", filepath.Join(s.opts.Config, name+".Caddyfile")}
 		})
 		if err == nil {

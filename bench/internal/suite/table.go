@@ -44,7 +44,7 @@ func (s *Suite) writeCalls(b *strings.Builder) {
 	b.WriteString("| system | CPU µs a call | ours / it | calls/s | p50 ms | p99 ms | p99 ms at 50/s | MB idle | ms to first answer |\n|---|---|---|---|---|---|---|---|---|\n")
 	for _, r := range s.byCPU() {
 		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", r.name, r.cpu,
-			s.ratio(oursOf(r), r.name, func(r *row) measure.Spread { return r.cpu }),
+			s.ratio(oursIn(r.era), r.name, func(r *row) measure.Spread { return r.cpu }),
 			r.perSecond, r.p50, r.p99, r.open99, r.idle, r.started)
 	}
 	writeOthers(b, s.rows)
@@ -66,10 +66,10 @@ func (s *Suite) byCPU() []*row {
 	})
 }
 
-// oursOf returns what a system is compared with: ours in the same revision of
-// the protocol.
-func oursOf(r *row) string {
-	if r.era == client.Legacy {
+// oursIn returns what a system is compared with: ours in the same revision of the
+// protocol.
+func oursIn(era string) string {
+	if era == client.Legacy {
 		return oursLegacy
 	}
 	return oursModern

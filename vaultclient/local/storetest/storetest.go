@@ -202,16 +202,26 @@ func firstRace(t *testing.T, s local.Store) {
 
 func deleted(t *testing.T, s local.Store) {
 	ctx := t.Context()
-	must(t, "PutGrant", s.PutGrant(ctx, newGrant("alice", "google", "")))
-	must(t, "DeleteGrant", s.DeleteGrant(ctx, "alice", "google", ""))
+	old := newGrant("alice", "google", "")
+	must(t, "PutGrant", s.PutGrant(ctx, old))
+	newest := *old
+	must(t, "PutGrant again", s.PutGrant(ctx, &newest))
+	if err := s.DeleteGrant(ctx, old); !errors.Is(err, local.ErrConflict) {
+		t.Errorf("DeleteGrant of an older version = %v, want ErrConflict", err)
+	}
+	must(t, "DeleteGrant", s.DeleteGrant(ctx, &newest))
 	if g, err := s.Grant(ctx, "alice", "google", ""); !errors.Is(err, local.ErrNotFound) {
 		t.Errorf("Grant after DeleteGrant = %v, %v; want ErrNotFound", g, err)
 	}
 	grants, err := s.Grants(ctx, "alice")
 	must(t, "Grants", err)
 	equal(t, "number of grants after DeleteGrant", len(grants), 0)
-	must(t, "DeleteGrant again", s.DeleteGrant(ctx, "alice", "google", ""))
-	must(t, "DeleteGrant of an unknown one", s.DeleteGrant(ctx, "nobody", "google", ""))
+	newest.Version++ // of what is left of it
+	for what, g := range map[string]*local.Grant{"one": &newest, "an unknown one": newGrant("nobody", "google", "")} {
+		if err := s.DeleteGrant(ctx, g); !errors.Is(err, local.ErrConflict) {
+			t.Errorf("DeleteGrant of %s that is not there = %v, want ErrConflict", what, err)
+		}
+	}
 }
 
 // madeAnew is a renewal that began before the person disconnected and connected
@@ -220,7 +230,7 @@ func madeAnew(t *testing.T, s local.Store) {
 	ctx := t.Context()
 	old := newGrant("alice", "google", "")
 	must(t, "PutGrant", s.PutGrant(ctx, old))
-	must(t, "DeleteGrant", s.DeleteGrant(ctx, "alice", "google", ""))
+	must(t, "DeleteGrant", s.DeleteGrant(ctx, old))
 	if err := s.PutGrant(ctx, old); !errors.Is(err, local.ErrConflict) {
 		t.Errorf("PutGrant of a version that was deleted = %v, want ErrConflict", err)
 	}
@@ -290,7 +300,7 @@ func recentGrant(t *testing.T, s local.Store) {
 			t.Errorf("RecentGrant(%q): %v; want ErrNotFound", key, err)
 		}
 	}
-	must(t, "DeleteGrant", s.DeleteGrant(ctx, "alice", "google", ""))
+	must(t, "DeleteGrant", s.DeleteGrant(ctx, g))
 	if _, err := s.RecentGrant(ctx, "alice", "google", ""); !errors.Is(err, local.ErrNotFound) {
 		t.Errorf("RecentGrant of a deleted grant: %v; want ErrNotFound", err)
 	}
