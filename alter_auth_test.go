@@ -97,7 +97,7 @@ func TestAlterAuthFindsItsEndpoint(t *testing.T) {
 		"identity tokens that are none": {site("localhost", one, "alter_auth /api/* {\nidentity_token_header X-Token\n}\n"), "", "alter_auth: identity_token_header: alter_mcp /one keeps no such tokens; it does with vault alter"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := serve(t, "http://first.localhost:PORT {\nrespond first\n}\n")
+			s := newServer(t)
 			err := s.load("", test.sites)
 			if test.failure != "" {
 				if want := strings.ReplaceAll(test.failure, "PORT", s.port); err == nil || !strings.Contains(err.Error(), want) {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -37,6 +38,16 @@ func serve(t *testing.T, sites string) *testServer { t.Helper(); return serveWit
 // serveWith is serve with further global options.
 func serveWith(t *testing.T, options, sites string) *testServer {
 	t.Helper()
+	s := newServer(t)
+	if err := s.load(options, sites); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// newServer is a testServer that runs once it has loaded a configuration.
+func newServer(t *testing.T) *testServer {
+	t.Helper()
 	s := &testServer{T: t, port: freePort(t), dir: t.TempDir(), http: &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
@@ -53,9 +64,6 @@ func serveWith(t *testing.T, options, sites string) *testServer {
 		if err := os.WriteFile(filepath.Join(s.dir, "www", file), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-	}
-	if err := s.load(options, sites); err != nil {
-		t.Fatal(err)
 	}
 	return s
 }
@@ -77,15 +85,23 @@ func adaptJSON(text string) ([]byte, error) {
 	return out, err
 }
 
+// freePort returns a port that nobody listens at. It is below those that the
+// system gives to whoever connects, which could take it before the server does.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 11000+rand.IntN(20000)))
+		if err != nil {
+			continue
+		}
+		_, port, _ := net.SplitHostPort(l.Addr().String())
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return port
 	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
+	t.Fatal("found no free port")
+	return ""
 }
 
 // answer is a response that was read.

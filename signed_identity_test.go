@@ -20,7 +20,7 @@ func TestSignedIdentityForTheEndpoint(t *testing.T) {
 		"somebody else":       {"http://localhost:PORT {\nalter_mcp /mcp {\n" + identityAlice + tool("urn:acme:orders") + "}\n}\n", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := serve(t, "http://first.localhost:PORT {\nrespond first\n}\n")
+			s := newServer(t)
 			err := s.load("", test.sites)
 			if want := strings.ReplaceAll(test.failure, "PORT", s.port); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 				t.Errorf("the start says %v, want %q", err, want)

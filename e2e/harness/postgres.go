@@ -106,7 +106,7 @@ func (p *Postgres) make() error {
 	if err != nil {
 		return fmt.Errorf("making the database: %w\n%s", err, out)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := listenAnywhere()
 	if err != nil {
 		return err
 	}

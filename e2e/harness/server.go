@@ -2,7 +2,6 @@ package harness
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 	"path/filepath"
 	"testing"
@@ -61,20 +60,4 @@ func RunServer(t testing.TB, dir, config, endpoint string, sites ...string) *Ser
 		Endpoint: endpoint, Sites: sites,
 		Daemon: startDaemon(t, dir, Environment(t.TempDir()), config, endpoint+metadata),
 	}
-}
-
-// FreePorts returns n different ports of the loopback interface that nobody
-// listens on.
-func FreePorts(t testing.TB, n int) []int {
-	t.Helper()
-	ports := make([]int, n)
-	for i := range ports {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatalf("finding a free port: %v", err)
-		}
-		defer ln.Close() // at the end, so that none is given twice
-		ports[i] = ln.Addr().(*net.TCPAddr).Port
-	}
-	return ports
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
@@ -104,14 +105,20 @@ func (p *process) stop() error {
 	return p.log.Close()
 }
 
-// freePort returns a port that nobody listens at.
+// freePort returns a port that nobody listens at. It is below those that the
+// system gives to whoever connects: the load of a server before takes many.
 func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+	var busy error
+	for range 100 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 11000+rand.IntN(20000)))
+		if err != nil {
+			busy = err
+			continue
+		}
+		_, port, err := net.SplitHostPort(l.Addr().String())
+		return port, errors.Join(err, l.Close())
 	}
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	return port, errors.Join(err, l.Close())
+	return "", busy
 }
 
 // read gets a small document of one of our own servers.
