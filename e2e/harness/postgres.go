@@ -18,7 +18,7 @@ import (
 
 const (
 	postgresReady = 30 * time.Second
-	postgresStop  = 15 * time.Second
+	postgresStop  = time.Minute      // its last checkpoint waits for the disk
 	postgresLife  = 30 * time.Minute // no database outlives this
 )
 
@@ -203,9 +203,9 @@ func (p *Postgres) Freeze(backends ...string) (thaw func() error, err error) {
 	return func() error { return signal(syscall.SIGCONT) }, signal(syscall.SIGSTOP)
 }
 
-// Remove stops the server and removes its data.
+// Remove ends the server, which need not save anything, and removes its data.
 func (p *Postgres) Remove() error {
-	return errors.Join(p.Stop(), os.RemoveAll(p.dir))
+	return errors.Join(p.Crash(), os.RemoveAll(p.dir))
 }
 
 // URL is where it is reached. Each database that is named is made by [Postgres.NewDatabase].
