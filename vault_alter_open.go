@@ -189,11 +189,15 @@ func (t userTokens) UserToken(ctx context.Context, userID string) (vaultclient.S
 }
 
 // RejectUserToken implements [altervault.UserTokens].
-func (t userTokens) RejectUserToken(ctx context.Context, userID string, refused vaultclient.Secret) error {
+func (t userTokens) RejectUserToken(ctx context.Context, userID string, refused vaultclient.Secret, tooOld bool) error {
 	if _, ok := ctx.Value(ownTokenKey{}).(authserver.Secret); ok {
 		return fmt.Errorf("%w: the vault refused the token of the call", altervault.ErrLoginRequired)
 	}
-	_, err := t.server.RejectIdentityToken(ctx, userID, refused.Reveal())
+	why := authserver.TokenRefused
+	if tooOld {
+		why = authserver.LoginTooOld
+	}
+	_, err := t.server.RejectIdentityToken(ctx, userID, refused.Reveal(), why)
 	return tokenError(err)
 }
 

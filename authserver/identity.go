@@ -33,6 +33,9 @@ type Person struct {
 	// [Config.KeepIdentityToken] says; an identity that has none leaves them
 	// empty.
 	Tokens IdentityTokens
+	// Silent says that the identity provider may have asked the person nothing at
+	// this login, as it would have with [Login.Force].
+	Silent bool
 }
 
 // Login is one login that is under way in one browser.
@@ -184,6 +187,11 @@ func (a *attempt) clientID() string {
 		return ""
 	}
 	return a.Request.ClientID
+}
+
+// begun is when the login began.
+func (l *Login) begun() time.Time {
+	return time.Unix(l.attempt.Until, 0).Add(-l.server.cfg.LoginLifetime)
 }
 
 func (a *attempt) left(now time.Time) time.Duration {

@@ -82,6 +82,9 @@ type KeptTokens struct {
 	// Refused: they came in place of some that were refused where they were
 	// used. When they are refused too, another renewal will not help.
 	Refused bool
+	// Stale: they are dead because the login is too old where they are used. One
+	// at which nobody is asked anything is as old.
+	Stale bool
 	// Damaged is why the stored row does not open. Such tokens are dead. It is
 	// not stored.
 	Damaged   error
@@ -119,13 +122,25 @@ func (s *Server) IdentityToken(ctx context.Context, userID string) (IdentityToke
 	return s.identityTokenOf(k), nil
 }
 
+// Refusal says why a token of the identity provider is refused where it is used.
+type Refusal string
+
+// Refusals of tokens.
+const (
+	// TokenRefused: it is not good there.
+	TokenRefused Refusal = "refused"
+	// LoginTooOld: it is, but the person has logged in too long ago.
+	LoginTooOld Refusal = "login too old"
+)
+
 // RejectIdentityToken says that a token that [Server.IdentityToken] gave was
 // refused where it was used. It is renewed once, ahead of its end; when that is
 // not possible, gives the same, or what it gives is refused as well, the token is
-// dead and the person must log in again. It returns the token to use instead,
-// which may be one that somebody else has renewed meanwhile. The errors are those
-// of [Server.IdentityToken].
-func (s *Server) RejectIdentityToken(ctx context.Context, userID, token string) (IdentityToken, error) {
+// dead and the person must log in again: because of [LoginTooOld], so that the
+// identity provider asks them. It returns the token to use instead, which may be
+// one that somebody else has renewed meanwhile. The errors are those of
+// [Server.IdentityToken].
+func (s *Server) RejectIdentityToken(ctx context.Context, userID, token string, why Refusal) (IdentityToken, error) {
 	k, err := s.readTokens(ctx, userID, s.cfg.Store.IdentityTokens)
 	if err != nil {
 		return IdentityToken{}, err
@@ -134,9 +149,9 @@ func (s *Server) RejectIdentityToken(ctx context.Context, userID, token string) 
 	case k.Dead || !current.Equal(NewSecret(token)):
 		k, err = s.living(ctx, k)
 	case k.Refused || !s.renewable(k):
-		k, err = s.bury(ctx, k, errors.New("it was refused where it is used"))
+		k, err = s.bury(ctx, k, why, errors.New("it was refused where it is used"))
 	default:
-		k, err = s.renewTokens(ctx, k, true)
+		k, err = s.renewTokens(ctx, k, why)
 	}
 	if err != nil {
 		return IdentityToken{}, err
@@ -190,7 +205,7 @@ func (s *Server) living(ctx context.Context, k *KeptTokens) (*KeptTokens, error)
 	var err error
 	renewed := k
 	if age := now.Sub(k.UpdatedAt); age < 0 || age >= identityRest {
-		renewed, err = s.renewTokens(ctx, k, false)
+		renewed, err = s.renewTokens(ctx, k, "")
 	}
 	if errors.Is(err, ErrIdentityTokenUnavailable) && s.left(k, now) > 0 {
 		s.log.Debug("an identity provider's token goes on until its end", zap.String("user", k.UserID), zap.Error(err))

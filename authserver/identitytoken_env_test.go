@@ -25,6 +25,7 @@ type upstream struct {
 	// What a test changes.
 	life     time.Duration                     // of ID and access tokens
 	offline  bool                              // logins give a refresh token
+	authTime time.Time                         // of ID tokens
 	kept     bool                              // refresh tokens do not rotate
 	fault    http.HandlerFunc                  // in place of an answer to a renewal
 	change   func(claims map[string]any)       // of a renewed ID token
@@ -89,6 +90,9 @@ func (u *upstream) issue(nonce string, change func(map[string]any), refresh bool
 	claims := map[string]any{
 		"iss": u.URL, "sub": "42", "aud": idpClient, "iat": now, "exp": now + int64(u.life.Seconds()), "nonce": nonce,
 		"email": "alice@example.com", "name": "Alice", "groups": []string{"staff"}, "jti": fmt.Sprint(n),
+	}
+	if !u.authTime.IsZero() {
+		claims["auth_time"] = u.authTime.Unix()
 	}
 	if change != nil {
 		change(claims)

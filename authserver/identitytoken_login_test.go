@@ -76,12 +76,12 @@ func TestLoginDuringARenewal(t *testing.T) {
 func TestLoginEndsTheRestAfterAFailure(t *testing.T) {
 	k := newKeepEnv(t)
 	k.up.set(func() { k.up.fault = hangUp })
-	if _, err := k.server.RejectIdentityToken(t.Context(), k.userID, k.mustToken()); !errors.Is(err, authserver.ErrIdentityTokenUnavailable) {
+	if _, err := k.server.RejectIdentityToken(t.Context(), k.userID, k.mustToken(), authserver.TokenRefused); !errors.Is(err, authserver.ErrIdentityTokenUnavailable) {
 		t.Errorf("RejectIdentityToken = %v, want ErrIdentityTokenUnavailable", err)
 	}
 	k.up.set(func() { k.up.fault = nil })
 	k.logIn(k.newBrowser())
-	if _, err := k.server.RejectIdentityToken(t.Context(), k.userID, k.mustToken()); err != nil {
+	if _, err := k.server.RejectIdentityToken(t.Context(), k.userID, k.mustToken(), authserver.TokenRefused); err != nil {
 		t.Errorf("RejectIdentityToken after a login = %v", err)
 	}
 }

@@ -11,7 +11,7 @@ import (
 
 func TestRejectIdentityToken(t *testing.T) {
 	reject := func(k *keepEnv, token string) (string, error) {
-		got, err := k.server.RejectIdentityToken(k.Context(), k.userID, token)
+		got, err := k.server.RejectIdentityToken(k.Context(), k.userID, token, authserver.TokenRefused)
 		return got.Token.Reveal(), err
 	}
 	t.Run("is renewed once", func(t *testing.T) {
@@ -84,7 +84,7 @@ func TestRejectIdentityToken(t *testing.T) {
 	})
 	t.Run("a person who is not known", func(t *testing.T) {
 		k := newKeepEnv(t)
-		if _, err := k.server.RejectIdentityToken(t.Context(), "nobody", "x"); !errors.Is(err, authserver.ErrIdentityTokenGone) {
+		if _, err := k.server.RejectIdentityToken(t.Context(), "nobody", "x", authserver.TokenRefused); !errors.Is(err, authserver.ErrIdentityTokenGone) {
 			t.Errorf("RejectIdentityToken = %v, want ErrIdentityTokenGone", err)
 		}
 	})

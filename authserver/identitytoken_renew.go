@@ -54,20 +54,21 @@ type IdentityRenewals struct {
 // stored before the store is closed. None may begin any more.
 func (r *IdentityRenewals) Wait() { r.running.Wait() }
 
-// renewTokens gets a successor of k; refused says that it was refused where it
-// is used. Calls at the same time share one flight, which goes on when the caller
-// that began it gives up: the provider may have rotated the refresh token by then.
-func (s *Server) renewTokens(ctx context.Context, k *KeptTokens, refused bool) (*KeptTokens, error) {
+// renewTokens gets a successor of k; why says that it was refused where it is
+// used, and is empty otherwise. Calls at the same time share one flight, which goes
+// on when the caller that began it gives up: the provider may have rotated the
+// refresh token by then.
+func (s *Server) renewTokens(ctx context.Context, k *KeptTokens, why Refusal) (*KeptTokens, error) {
 	if until, failed := s.renewalFailures.Get(k.UserID); failed && !s.cfg.Now().After(until) {
 		return nil, fmt.Errorf("%w: a renewal has just failed", ErrIdentityTokenUnavailable)
 	}
 	renewals := s.cfg.IdentityRenewals
-	key := strconv.Quote(s.cfg.Realm) + strconv.Quote(k.UserID) + strconv.FormatInt(k.Version, 10) + strconv.FormatBool(refused)
+	key := strconv.Quote(s.cfg.Realm) + strconv.Quote(k.UserID) + strconv.FormatInt(k.Version, 10) + string(why)
 	renewals.running.Add(1)
 	flight := renewals.flights.DoChan(key, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), identityRenewal)
 		defer cancel()
-		return s.renewAlone(ctx, k, refused)
+		return s.renewAlone(ctx, k, why)
 	})
 	answer := make(chan singleflight.Result, 1)
 	go func() { // outlives a caller that gives up
@@ -87,7 +88,7 @@ func (s *Server) renewTokens(ctx context.Context, k *KeptTokens, refused bool) (
 
 // renewAlone renews k unless that was done since it was read. Of several nodes
 // one does: most providers take a refresh token that comes twice for stolen.
-func (s *Server) renewAlone(ctx context.Context, k *KeptTokens, refused bool) (*KeptTokens, error) {
+func (s *Server) renewAlone(ctx context.Context, k *KeptTokens, why Refusal) (*KeptTokens, error) {
 	newest, err := s.readTokens(ctx, k.UserID, s.cfg.Store.IdentityTokens)
 	if err != nil || newest.Version != k.Version {
 		return s.settled(newest, err)
@@ -101,7 +102,7 @@ func (s *Server) renewAlone(ctx context.Context, k *KeptTokens, refused bool) (*
 	if !first {
 		return s.awaitRenewal(ctx, k)
 	}
-	renewed, err := s.askRenewal(ctx, newest, refused)
+	renewed, err := s.askRenewal(ctx, newest, why)
 	if errors.Is(err, ErrIdentityTokenUnavailable) {
 		s.renewalFailures.Add(k.UserID, until.Add(time.Millisecond))
 		s.log.Warn("an identity provider's token could not be renewed", zap.String("user", k.UserID), zap.Error(err))
@@ -110,13 +111,13 @@ func (s *Server) renewAlone(ctx context.Context, k *KeptTokens, refused bool) (*
 }
 
 // askRenewal asks the provider and stores what it says.
-func (s *Server) askRenewal(ctx context.Context, k *KeptTokens, refused bool) (*KeptTokens, error) {
+func (s *Server) askRenewal(ctx context.Context, k *KeptTokens, why Refusal) (*KeptTokens, error) {
 	tokens, err := s.cfg.Identity.(TokenRenewer).RenewTokens(ctx, k.Tokens)
 	if err == nil {
-		return s.keepRenewed(ctx, k, tokens, refused)
+		return s.keepRenewed(ctx, k, tokens, why)
 	}
 	if errors.Is(err, ErrRenewalRefused) {
-		return s.bury(ctx, k, err)
+		return s.bury(ctx, k, why, err)
 	}
 	if !tokens.Refresh.IsZero() && !tokens.Refresh.Equal(k.Tokens.Refresh) {
 		rotated := *k
@@ -163,15 +164,15 @@ func (s *Server) awaitRenewal(ctx context.Context, k *KeptTokens) (*KeptTokens, 
 // keepRenewed stores what the provider gave in place of old, before anybody uses
 // it. A provider that gives the same token, or none (it need not renew ID tokens,
 // OpenID Connect Core 1.0 section 12.2), is not asked again.
-func (s *Server) keepRenewed(ctx context.Context, old *KeptTokens, tokens IdentityTokens, refused bool) (*KeptTokens, error) {
+func (s *Server) keepRenewed(ctx context.Context, old *KeptTokens, tokens IdentityTokens, why Refusal) (*KeptTokens, error) {
 	token, _ := tokens.of(s.cfg.KeepIdentityToken)
 	before, _ := old.Tokens.of(s.cfg.KeepIdentityToken)
 	if token.IsZero() || token.Equal(before) {
 		s.log.Warn("the identity provider renews no such tokens", zap.String("user", old.UserID), zap.String("kind", string(s.cfg.KeepIdentityToken)))
-		return s.bury(ctx, old, errors.New("the renewal gave no other token"))
+		return s.bury(ctx, old, why, errors.New("the renewal gave no other token"))
 	}
 	k := &KeptTokens{
-		UserID: old.UserID, Version: old.Version, Tokens: tokens.only(s.cfg.KeepIdentityToken), Refused: refused, UpdatedAt: s.cfg.Now(),
+		UserID: old.UserID, Version: old.Version, Tokens: tokens.only(s.cfg.KeepIdentityToken), Refused: why != "", UpdatedAt: s.cfg.Now(),
 	}
 	err := s.putTokens(ctx, k)
 	if errors.Is(err, ErrConflict) {
@@ -211,8 +212,8 @@ func (s *Server) putTokens(ctx context.Context, k *KeptTokens) error {
 
 // bury marks tokens that only a login can replace and erases them. If that has
 // happened meanwhile, the new ones are returned.
-func (s *Server) bury(ctx context.Context, k *KeptTokens, cause error) (*KeptTokens, error) {
-	dead := &KeptTokens{UserID: k.UserID, Version: k.Version, Dead: true, UpdatedAt: s.cfg.Now()}
+func (s *Server) bury(ctx context.Context, k *KeptTokens, why Refusal, cause error) (*KeptTokens, error) {
+	dead := &KeptTokens{UserID: k.UserID, Version: k.Version, Dead: true, Stale: why == LoginTooOld, UpdatedAt: s.cfg.Now()}
 	err := s.cfg.Store.PutIdentityTokens(ctx, dead)
 	if errors.Is(err, ErrConflict) {
 		return s.settled(s.readTokens(ctx, k.UserID, s.cfg.Store.IdentityTokens))

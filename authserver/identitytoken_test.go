@@ -235,7 +235,7 @@ func TestIdentityTokenEndsBeforeTheCodeIsRedeemed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := k.server.RejectIdentityToken(t.Context(), k.userID, kept.Tokens.ID.Reveal()); !errors.Is(err, authserver.ErrIdentityTokenGone) {
+	if _, err := k.server.RejectIdentityToken(t.Context(), k.userID, kept.Tokens.ID.Reveal(), authserver.TokenRefused); !errors.Is(err, authserver.ErrIdentityTokenGone) {
 		t.Fatalf("RejectIdentityToken = %v", err)
 	}
 	if status, answer, _ := k.token(codeForm(k.clientID, code)); status != 400 || answer["error"] != "invalid_grant" {

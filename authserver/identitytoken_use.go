@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"go.uber.org/zap"
 )
+
+// errSilentLogin says that the person has to be asked, and was not.
+var errSilentLogin = errors.New("the login is too old, and the identity provider has asked nothing")
 
 // keepLogin keeps what the identity provider gave at a login, in place of what
 // there was. A login without a token that can be used is none: it would be sent
@@ -18,8 +22,11 @@ func (s *Server) keepLogin(ctx context.Context, userID string, p *Person) error 
 		return nil
 	}
 	k := &KeptTokens{UserID: userID, Tokens: p.Tokens.only(kind), UpdatedAt: s.cfg.Now()}
-	if k.Tokens.Refresh.IsZero() {
-		s.takeEarlierRefresh(ctx, k)
+	if old, err := s.cfg.Store.IdentityTokens(ctx, userID); err == nil {
+		if old.Stale && p.Silent {
+			return errSilentLogin
+		}
+		takeEarlierRefresh(k, old)
 	}
 	if token, _ := k.Tokens.of(kind); token.IsZero() || !s.fresh(k, k.UpdatedAt) && !s.renewable(k) {
 		return providerFault(fmt.Errorf("it gave no %s token that has not ended, and one is to be kept", kind))
@@ -33,9 +40,8 @@ func (s *Server) keepLogin(ctx context.Context, userID string, p *Person) error 
 
 // takeEarlierRefresh goes on with the refresh token that an earlier login brought,
 // and the nonce that goes with it: some providers give one at the first login alone.
-func (s *Server) takeEarlierRefresh(ctx context.Context, k *KeptTokens) {
-	old, err := s.cfg.Store.IdentityTokens(ctx, k.UserID)
-	if err != nil || old.Tokens.Issuer != k.Tokens.Issuer || old.Tokens.Subject != k.Tokens.Subject || old.Tokens.Refresh.IsZero() {
+func takeEarlierRefresh(k, old *KeptTokens) {
+	if !k.Tokens.Refresh.IsZero() || old.Tokens.Issuer != k.Tokens.Issuer || old.Tokens.Subject != k.Tokens.Subject || old.Tokens.Refresh.IsZero() {
 		return
 	}
 	k.Tokens.Refresh, k.Tokens.Nonce = old.Tokens.Refresh, old.Tokens.Nonce
@@ -50,6 +56,22 @@ func (s *Server) identityGone(ctx context.Context, userID string) bool {
 	}
 	_, err := s.livingTokens(ctx, userID)
 	return errors.Is(err, ErrIdentityTokenGone)
+}
+
+// loginTooOld reports whether whoever is logged in in the browser that sent r has
+// to be asked by the identity provider. It spares them a login that asks nothing
+// and is then found to be too old.
+func (s *Server) loginTooOld(r *http.Request) bool {
+	value := s.cookie(r, "")
+	if s.cfg.KeepIdentityToken == "" || value == "" {
+		return false
+	}
+	session, err := s.cfg.Store.Session(r.Context(), hashOf(value), s.cfg.Now())
+	if err != nil {
+		return false
+	}
+	k, err := s.cfg.Store.RecentIdentityTokens(r.Context(), session.UserID)
+	return err == nil && k.Stale
 }
 
 // accessLifetime is how long an access token for a person is to live: not into

@@ -16,6 +16,7 @@ const attemptPurpose = "login attempt"
 func (s *Server) startLogin(w http.ResponseWriter, r *http.Request, a *attempt) {
 	a.ID = randomID()
 	a.Until = s.cfg.Now().Add(s.cfg.LoginLifetime).Unix()
+	a.Force = a.Force || s.loginTooOld(r)
 	s.makeRoomForAttempt(w, r)
 	if err := s.saveAttempt(w, r, a); err != nil {
 		s.errorPage(w, r, asError(err))
@@ -129,6 +130,12 @@ func (s *Server) loggedIn(w http.ResponseWriter, r *http.Request, l *Login, p *P
 	}
 	if err == nil {
 		err = s.startSession(w, r, user, l.title())
+	}
+	if errors.Is(err, errSilentLogin) {
+		s.log.Info("person is asked to log in anew", zap.String("user", user.ID), zap.String("client_id", a.clientID()))
+		s.setCookie(w, r, attemptSuffix+a.ID, "", 0)
+		s.startLogin(w, r, &attempt{Request: a.Request, Consented: a.Consented, Return: a.Return, Force: true})
+		return
 	}
 	s.tell(EventLogin, err)
 	if err != nil {

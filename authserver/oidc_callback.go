@@ -72,7 +72,7 @@ func (o *OIDCIdentity) finish(w http.ResponseWriter, r *http.Request, l *Login) 
 	if err != nil {
 		return nil, err
 	}
-	return o.personOf(ctx, p, token, saved.Nonce)
+	return o.personOf(ctx, p, l, token, saved.Nonce)
 }
 
 // readAnswer returns the code of an authorization response. The answer must be
@@ -175,7 +175,7 @@ func isOutage(status int) bool {
 }
 
 // personOf verifies the ID token and reads who logged in.
-func (o *OIDCIdentity) personOf(ctx context.Context, p *oidcProvider, token *oauth2.Token, nonce string) (*Person, error) {
+func (o *OIDCIdentity) personOf(ctx context.Context, p *oidcProvider, l *Login, token *oauth2.Token, nonce string) (*Person, error) {
 	raw, _ := token.Extra("id_token").(string)
 	if raw == "" {
 		return nil, providerFault(errors.New("the token endpoint gave no ID token"))
@@ -203,6 +203,7 @@ func (o *OIDCIdentity) personOf(ctx context.Context, p *oidcProvider, token *oau
 	}
 	return &Person{
 		Issuer: p.issuer, Subject: subject, Profile: o.claims.profile(known, more), Tokens: o.tokensOf(idToken, raw, token),
+		Silent: !l.Force && known.instant("auth_time").Before(l.begun().Add(-maxSkew)),
 	}, nil
 }
 

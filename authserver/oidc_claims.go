@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/mail"
 	"slices"
+	"time"
 
 	"go.uber.org/zap"
 	"golang.org/x/oauth2"
@@ -39,6 +40,12 @@ func (c claims) text(name string) string {
 // truth reports whether a claim is true; some providers write it as a text.
 func (c claims) truth(name string) bool {
 	return c[name] == true || c[name] == "true"
+}
+
+// instant returns a claim that is a time (RFC 7519 section 2), or the year 1970.
+func (c claims) instant(name string) time.Time {
+	seconds, _ := c[name].(float64)
+	return time.Unix(int64(seconds), 0)
 }
 
 // list returns the texts of a claim that is a list of them, or one.

@@ -21,16 +21,21 @@ type realProvider struct {
 	clientID string
 }
 
-func newRealProvider(t *testing.T) *realProvider {
+// newRealProvider asks the provider for prompt, if that is not empty.
+func newRealProvider(t *testing.T, prompt string) *realProvider {
 	t.Helper()
 	issuer := os.Getenv("E2E_ISSUER")
 	if issuer == "" {
 		t.Fatal("E2E_ISSUER does not name the provider: run e2e/run -run TestIdentityTokens")
 	}
+	params := make(map[string]string)
+	if prompt != "" {
+		params["prompt"] = prompt
+	}
 	e := newEnv(t, func(c *authserver.Config) {
 		identity, err := authserver.NewOIDCIdentity(authserver.OIDCConfig{
 			Issuer: issuer, ClientID: "e2e", ClientSecret: "e2e-secret", Now: c.Now,
-			AuthorizeParams: map[string]string{"prompt": "consent"}, // OpenID Connect Core 1.0 section 11
+			AuthorizeParams: params,
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -50,10 +55,10 @@ func (p *realProvider) control(path, body string) {
 	}
 }
 
-// logIn goes the whole way as alice and returns the client's tokens.
-func (p *realProvider) logIn() (access, refresh string) {
+// logIn goes the whole way as alice and returns the client's tokens, and how many
+// pages the provider has shown.
+func (p *realProvider) logIn(b *browser) (access, refresh string, pages int) {
 	p.Helper()
-	b := p.newBrowser()
 	at := p.authorizeURL(p.clientID)
 	answer := b.submit(b.get(at), "decision", "allow")
 	at = p.base + testPath + "/"
@@ -67,9 +72,10 @@ func (p *realProvider) logIn() (access, refresh string) {
 			if status != http.StatusOK {
 				p.Fatalf("token = %d %v", status, tokens)
 			}
-			return tokens["access_token"].(string), tokens["refresh_token"].(string)
+			return tokens["access_token"].(string), tokens["refresh_token"].(string), pages
 		}
 		if answer.location == "" {
+			pages++
 			answer = b.post(at, url.Values{"person": {"alice"}})
 			continue
 		}
@@ -85,7 +91,7 @@ func (p *realProvider) logIn() (access, refresh string) {
 		answer = b.get(at)
 	}
 	p.Fatalf("the login ends with %d at %s\n%s", answer.status, at, answer.body)
-	return "", ""
+	return "", "", 0
 }
 
 // nextSecond waits until the provider's clock, which is the real one, shows another
@@ -93,8 +99,8 @@ func (p *realProvider) logIn() (access, refresh string) {
 func nextSecond() { time.Sleep(time.Until(time.Now().Truncate(time.Second).Add(time.Second))) }
 
 func TestRealProvider(t *testing.T) {
-	p := newRealProvider(t)
-	access, refresh := p.logIn()
+	p := newRealProvider(t, "consent") // for refresh tokens: OpenID Connect Core 1.0 section 11
+	access, refresh, _ := p.logIn(p.newBrowser())
 	user, err := p.server.Verify(t.Context(), access, p.base+testPath)
 	if err != nil {
 		t.Fatal(err)
@@ -105,7 +111,7 @@ func TestRealProvider(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused := func() (authserver.IdentityToken, error) {
-		return p.server.RejectIdentityToken(t.Context(), id, first.Token.Reveal())
+		return p.server.RejectIdentityToken(t.Context(), id, first.Token.Reveal(), authserver.TokenRefused)
 	}
 
 	p.control("/fault", `{"where":"token","what":"down"}`)
@@ -133,7 +139,7 @@ func TestRealProvider(t *testing.T) {
 	}
 
 	p.control("/fault", `{"where":"token","what":"refuses"}`)
-	if _, err := p.server.RejectIdentityToken(t.Context(), id, third.Token.Reveal()); !errors.Is(err, authserver.ErrIdentityTokenGone) {
+	if _, err := p.server.RejectIdentityToken(t.Context(), id, third.Token.Reveal(), authserver.TokenRefused); !errors.Is(err, authserver.ErrIdentityTokenGone) {
 		t.Errorf("when the provider refuses: %v, want ErrIdentityTokenGone", err)
 	}
 	p.control("/fault", `{}`)
@@ -143,11 +149,56 @@ func TestRealProvider(t *testing.T) {
 	p.refused("dead", p.clientID, refresh)
 
 	p.clock.advance(time.Since(p.clock.Now())) // the provider's tokens are of now
-	p.logIn()
+	p.logIn(p.newBrowser())
 	if _, err := p.server.IdentityToken(t.Context(), id); err != nil {
 		t.Errorf("after a login: %v", err)
 	}
 	if access, _ := p.mustRefresh(p.clientID, refresh); access == "" {
 		t.Error("the first client gets no token after another login")
 	}
+}
+
+// The provider lets a browser in that it knows, until the login is too old where
+// its token is used.
+func TestRealProviderAsksAnew(t *testing.T) {
+	p := newRealProvider(t, "")
+	b := p.newBrowser()
+	logIn := func(when string, pages int) (id string, token authserver.IdentityToken) {
+		t.Helper()
+		access, _, shown := p.logIn(b)
+		if shown != pages {
+			t.Errorf("%s: the provider shows %d pages, want %d", when, shown, pages)
+		}
+		user, err := p.server.Verify(t.Context(), access, p.base+testPath)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if token, err = p.server.IdentityToken(t.Context(), user.User.ID); err != nil {
+			t.Fatal(err)
+		}
+		return user.User.ID, token
+	}
+	logOut := func() { // here, and not at the provider
+		t.Helper()
+		if answer := b.post(testPath+"/logout", nil, "Origin", p.base); answer.status != http.StatusOK {
+			t.Fatalf("logout = %d", answer.status)
+		}
+	}
+	reject := func(id string, token authserver.IdentityToken) {
+		t.Helper()
+		_, err := p.server.RejectIdentityToken(t.Context(), id, token.Token.Reveal(), authserver.LoginTooOld)
+		if !errors.Is(err, authserver.ErrIdentityTokenGone) {
+			t.Fatalf("RejectIdentityToken = %v, want ErrIdentityTokenGone", err)
+		}
+	}
+	logIn("the first login", 1)
+	logOut()
+	id, token := logIn("a browser that the provider knows", 0)
+	reject(id, token)
+	id, token = logIn("too old, logged in here", 1)
+	reject(id, token)
+	logOut()
+	logIn("too old, logged in at the provider alone", 1)
+	logOut()
+	logIn("after that", 0)
 }

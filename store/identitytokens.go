@@ -35,6 +35,7 @@ type identityTokensData struct {
 	Refresh      string `json:"refresh"`
 	Dead         bool   `json:"dead"`
 	Refused      bool   `json:"refused"`
+	Stale        bool   `json:"stale,omitempty"`
 }
 
 // userKey names a person.
@@ -109,7 +110,7 @@ func (r *Realm) sealIdentityTokens(k *authserver.KeptTokens, version int64) ([]b
 		Issuer: t.Issuer, Subject: t.Subject, Nonce: t.Nonce,
 		ID: t.ID.Reveal(), IDExpiry: millis(t.IDExpiry),
 		Access: t.Access.Reveal(), AccessExpiry: millis(t.AccessExpiry),
-		Refresh: t.Refresh.Reveal(), Dead: k.Dead, Refused: k.Refused,
+		Refresh: t.Refresh.Reveal(), Dead: k.Dead, Refused: k.Refused, Stale: k.Stale,
 	}, sealedIdentityTokens, k.UserID, strconv.FormatInt(version, 10))
 }
 
@@ -120,7 +121,7 @@ func (r *Realm) openIdentityTokens(sealed []byte, userID string, version int64) 
 		return &authserver.KeptTokens{UserID: userID, Version: version, Dead: true, Damaged: err}
 	}
 	return &authserver.KeptTokens{
-		UserID: userID, Version: version, Dead: d.Dead, Refused: d.Refused,
+		UserID: userID, Version: version, Dead: d.Dead, Refused: d.Refused, Stale: d.Stale,
 		Tokens: authserver.IdentityTokens{
 			Issuer: d.Issuer, Subject: d.Subject, Nonce: d.Nonce,
 			ID: authserver.NewSecret(d.ID), IDExpiry: instant(d.IDExpiry),

@@ -71,7 +71,7 @@ func tokensByVersion(t *testing.T, s authserver.Store) {
 	must(t, "PutIdentityTokens", s.PutIdentityTokens(ctx, login))
 	late := newTokens("alice", "late")
 	late.Version = login.Version
-	dead := &authserver.KeptTokens{UserID: "alice", Version: login.Version, Dead: true, UpdatedAt: now()}
+	dead := &authserver.KeptTokens{UserID: "alice", Version: login.Version, Dead: true, Stale: true, UpdatedAt: now()}
 	must(t, "PutIdentityTokens over its version", s.PutIdentityTokens(ctx, dead))
 	sameTokens(t, s, dead)
 	if err := s.PutIdentityTokens(ctx, late); !errors.Is(err, authserver.ErrConflict) || late.Version != login.Version {

@@ -50,7 +50,7 @@ func (v *Vault) AssertIdentity(ctx context.Context, a Assertion) (vaultclient.Se
 		case !wantsOtherToken(err):
 			return vaultclient.Secret{}, v.explainAssertion(&a, err)
 		}
-		if rejected := v.cfg.Tokens.RejectUserToken(ctx, a.UserID, token); rejected != nil {
+		if rejected := v.cfg.Tokens.RejectUserToken(ctx, a.UserID, token, isAny(err, alter.ErrStepUpRequired)); rejected != nil {
 			return vaultclient.Secret{}, rejected
 		}
 		if !again {

@@ -110,6 +110,7 @@ type tokens struct {
 	kept    map[string]string
 	renewed string // what a refused token is replaced by; empty: a login
 	refused int
+	tooOld  bool // said of the last
 }
 
 func (t *tokens) UserToken(_ context.Context, user string) (vaultclient.Secret, error) {
@@ -124,10 +125,11 @@ func (t *tokens) UserToken(_ context.Context, user string) (vaultclient.Secret, 
 	return vaultclient.NewSecret(t.kept[user]), nil
 }
 
-func (t *tokens) RejectUserToken(_ context.Context, user string, refused vaultclient.Secret) error {
+func (t *tokens) RejectUserToken(_ context.Context, user string, refused vaultclient.Secret, tooOld bool) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.refused++
+	t.tooOld = tooOld
 	if t.kept[user] != refused.Reveal() {
 		return errors.New("a token is refused that was not given")
 	}

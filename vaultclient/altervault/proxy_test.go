@@ -156,7 +156,7 @@ func TestUserTokenRefused(t *testing.T) {
 			e.tokens.set("alice", e.fake.UserToken("alice", -1))
 			e.tokens.renewed = e.fake.UserToken("alice", 1<<40)
 			a, _, err := e.sendBody(t.Context(), http.MethodPost, "ok", `{"x":1}`, use)
-			if err != nil || a.Person != "alice" || e.tokens.refused != 1 {
+			if err != nil || a.Person != "alice" || e.tokens.refused != 1 || e.tokens.tooOld {
 				t.Errorf("Send with a token that was renewed: %+v, %v after %d refusals", a, err, e.tokens.refused)
 			}
 			e.tokens.set("alice", e.fake.UserToken("alice", -1))
@@ -206,6 +206,9 @@ func TestStepUp(t *testing.T) {
 				}
 				if e.tokens.refused != tc.rejected {
 					t.Errorf("%d tokens were rejected, want %d", e.tokens.refused, tc.rejected)
+				}
+				if !e.tokens.tooOld {
+					t.Error("the login is not said to be too old")
 				}
 				if _, err := e.tokens.UserToken(t.Context(), "alice"); errors.Is(err, altervault.ErrLoginRequired) != tc.login {
 					t.Errorf("the person's token after the call: %v; want none: %v", err, tc.login)

@@ -63,7 +63,7 @@ func (a *attempt) explain(ctx context.Context, err error) error {
 	}
 	switch title := a.provider.Title; {
 	case wantsOtherToken(err):
-		if err := a.vault.cfg.Tokens.RejectUserToken(ctx, a.use.UserID, a.token); err != nil {
+		if err := a.vault.cfg.Tokens.RejectUserToken(ctx, a.use.UserID, a.token, isAny(err, alter.ErrStepUpRequired)); err != nil {
 			return err
 		}
 		return fmt.Errorf("%w: %w", ErrLoginRequired, refused)

@@ -116,7 +116,7 @@ func (a *attempt) withToken(ctx context.Context, req *http.Request) (*http.Respo
 		if !again || !wantsOtherToken(err) {
 			return resp, err
 		}
-		if err := a.vault.cfg.Tokens.RejectUserToken(ctx, a.use.UserID, a.token); err != nil {
+		if err := a.vault.cfg.Tokens.RejectUserToken(ctx, a.use.UserID, a.token, isAny(err, alter.ErrStepUpRequired)); err != nil {
 			return nil, err
 		}
 		if req, err = repeat(req); err != nil {

@@ -91,9 +91,10 @@ type UserTokens interface {
 	// UserToken returns one that lives. [ErrLoginRequired] says that the person
 	// has to log in again, any other error that it cannot be had now.
 	UserToken(ctx context.Context, userID string) (vaultclient.Secret, error)
-	// RejectUserToken is told that the vault refused a token. After that,
-	// UserToken gives another one or [ErrLoginRequired].
-	RejectUserToken(ctx context.Context, userID string, refused vaultclient.Secret) error
+	// RejectUserToken is told that the vault refused a token; tooOld, that it
+	// wants a login that is not as long ago, at which the person is asked. After
+	// that, UserToken gives another one or [ErrLoginRequired].
+	RejectUserToken(ctx context.Context, userID string, refused vaultclient.Secret, tooOld bool) error
 }
 
 // Pending remembers, for clients that cannot, which approval a call waits for.
