@@ -238,10 +238,11 @@ func TestHostedLoginOfABrowserThatLeaves(t *testing.T) {
 	e, h := newHosted(t)
 	b := e.newBrowser()
 	_, next := waiting(b, e.publicClient())
-	asked := make(chan struct{})
+	asked, gone := make(chan struct{}), make(chan struct{})
 	h.outcome = func(ctx context.Context) (*authserver.HostedPerson, error) {
 		close(asked)
 		<-ctx.Done()
+		close(gone)
 		return nil, ctx.Err()
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -260,6 +261,7 @@ func TestHostedLoginOfABrowserThatLeaves(t *testing.T) {
 	<-asked
 	cancel()
 	<-left
+	<-gone // or who comes next would wait together with it
 	h.mu.Lock()
 	h.outcome = through(e, time.Hour)
 	h.mu.Unlock()
